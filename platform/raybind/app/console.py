@@ -1,0 +1,53 @@
+"""What a person sees of a run: its start, its progress, its end."""
+
+import time
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def show_parameters(table: list[tuple[str, int]]) -> None:
+    """Print the trainable parameters per part and their sum."""
+    out = Table(title="trainable parameters", title_justify="left")
+    out.add_column("part")
+    out.add_column("parameters", justify="right")
+    for part, count in table:
+        out.add_row(part, f"{count:,}")
+    out.add_section()
+    out.add_row("together", f"{sum(count for _, count in table):,}")
+    console.print(out)
+
+
+class Progress:
+    """One line per record: step, loss, samples/s, temperature, time left."""
+
+    def __init__(self, total_steps: int) -> None:
+        self._total_steps = total_steps
+        self._first: tuple[int, float] | None = None
+
+    def show(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Print the record of a step."""
+        bad = metrics["data/bad_samples"]
+        console.print(
+            f"step {step:>{len(str(self._total_steps))}}/{self._total_steps}"
+            f"  loss {metrics['train/loss']:.4f}"
+            f"  lr {metrics['train/lr']:.2e}"
+            f"  tau {metrics['train/temperature']:.4f}"
+            f"  {metrics['time/samples_per_second']:.0f} samples/s"
+            f"  data wait {metrics['time/data_wait_fraction']:.0%}"
+            f"  {self._left(step)} left" + (f"  [yellow]{bad:.0f} bad samples[/]" if bad else "")
+        )
+
+    def _left(self, step: int) -> str:
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (step, now)
+            return "--:--"
+        first_step, began = self._first
+        seconds = int((now - began) / (step - first_step) * (self._total_steps - step))
+        return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}" if seconds >= 3600 else (
+            f"{seconds // 60:02}:{seconds % 60:02}"
+        )

@@ -1,0 +1,128 @@
+"""Configuration of a training run (`jobs/train.py`). Defaults are the paper's depth column of Table 12."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from raybind.config.base import Config
+from raybind.config.data import DataConfig
+from raybind.config.model import ModelConfig
+
+
+class RunConfig(Config):
+    """What the run is called and where it leaves its files."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]+$")]
+    """Name of the run below `output`; starting a run of a name that exists resumes it."""
+    output: str = "runs"
+    """Local folder or `s3://bucket/prefix` for checkpoints and the metrics log."""
+    seed: int = Field(0, ge=0)
+    """Of everything drawn: order, masks, key frames, captions, fresh weights."""
+
+
+class OptimizerConfig(Config):
+    """AdamW (Table 12). No decay for parameters with one dimension."""
+
+    lr: float = Field(5e-4, gt=0)
+    """Peak learning rate (Table 12: 5e-4 depth and audio, 1e-4 video and infrared)."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """Momentum (Table 12)."""
+    eps: float = Field(1e-6, gt=0)
+    """Official scripts."""
+    weight_decay: float = Field(0.2, ge=0)
+    """Table 12."""
+    max_grad_norm: float | None = Field(None, gt=0)
+    """Gradients are scaled down to this global norm; null leaves them as they are (official scripts)."""
+
+
+class ScheduleConfig(Config):
+    """Linear warm-up, then half a cosine down to 0 (Table 12)."""
+
+    epochs: int = Field(1, ge=1)
+    """Passes over the train split."""
+    max_steps: int | None = Field(None, ge=1)
+    """Stop here if the epochs are longer; the cosine ends here too."""
+    warmup_steps: int | None = Field(None, ge=0)
+    """Optimizer steps of warm-up (Table 12: 200 for depth and infrared, 2000 for video and audio)."""
+    warmup_samples: int | None = Field(None, ge=0)
+    """Warm-up counted in samples instead, so that it stays the same when the batch size changes."""
+
+    @model_validator(mode="after")
+    def _one_warmup(self) -> Self:
+        if (self.warmup_steps is None) == (self.warmup_samples is None):
+            raise ValueError(
+                f"schedule.warmup_steps={self.warmup_steps} and schedule.warmup_samples={self.warmup_samples}: "
+                "set exactly one of them"
+            )
+        return self
+
+
+class TrainingConfig(Config):
+    """The step and what is recorded of it."""
+
+    global_batch_size: int = Field(1024, ge=2)
+    """Samples of one optimizer step over all workers; all of them are each other's negatives (Table 12)."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """bf16: DeepSpeed's bfloat16 weights with a float32 master copy of what trains."""
+    zero_stage: Literal[0, 1, 2, 3] = 2
+    """DeepSpeed ZeRO: what is partitioned over the workers (1 optimizer, 2 + gradients, 3 + parameters)."""
+    log_every_steps: int = Field(10, ge=1)
+    """Steps between two records of the metrics."""
+    checkpoint_every_steps: int = Field(500, ge=1)
+    """Steps between two checkpoints; the last step always has one."""
+    keep_checkpoints: int = Field(2, ge=1)
+    """Newest checkpoints that stay in storage."""
+
+
+class ClusterConfig(Config):
+    """What the run takes of the Ray cluster."""
+
+    num_workers: int = Field(1, ge=1)
+    """Training processes; one per GPU where there are GPUs."""
+    use_gpu: bool = False
+    """One GPU per worker."""
+    worker_cpus: float = Field(1, gt=0)
+    """CPUs reserved per worker."""
+    threads_per_worker: int = Field(1, ge=1)
+    """Threads of torch's operators in a worker."""
+    reader_cpus: float = Field(1, gt=0)
+    """CPUs of one reading task; what the workers leave over decides how many read at once."""
+    max_failures: int = Field(3, ge=0)
+    """Times the run restarts from its newest checkpoint when a worker dies."""
+
+
+class TrackingConfig(Config):
+    """MLflow."""
+
+    uri: str | None = None
+    """Tracking server or `sqlite:///...`; null takes MLFLOW_TRACKING_URI, else `sqlite:///<output>/mlflow.db`."""
+    experiment: str = "raybind"
+    """MLflow experiment the run belongs to."""
+
+
+class TrainConfig(Config):
+    """One modality bound to language, or a base pretrained."""
+
+    run: RunConfig
+    data: DataConfig
+    model: ModelConfig = ModelConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig
+    training: TrainingConfig = TrainingConfig()
+    cluster: ClusterConfig = ClusterConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _batch_divides(self) -> Self:
+        batch, workers = self.training.global_batch_size, self.cluster.num_workers
+        if batch % workers:
+            raise ValueError(
+                f"training.global_batch_size={batch} does not divide by cluster.num_workers={workers}; "
+                f"the nearest sizes that do: {batch // workers * workers} and {(batch // workers + 1) * workers}"
+            )
+        return self
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Samples one worker encodes per step."""
+        return self.training.global_batch_size // self.cluster.num_workers

@@ -1,0 +1,97 @@
+"""From sample numbers to arrays: the one way a sample is read, in training and in evaluation.
+
+Legend: B samples of a micro-batch.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from raybind.config.data import DataConfig
+from raybind.data.manifest import SplitIndex
+from raybind.data.order import sample_generator
+from raybind.data.sample import MediaFile, SampleMetadata
+from raybind.data.shard_reader import read_sample
+from raybind.data.texts import choose_text
+from raybind.errors import DataError
+from raybind.modalities import get_modality
+
+MAX_PARALLEL_READS = 8
+"""Range requests in flight per micro-batch; they wait for the network, not for a CPU."""
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class DecodedSample:
+    """A sample ready for the encoders."""
+
+    metadata: SampleMetadata
+    pixel_values: np.ndarray
+    """(3, image_size, image_size) float32."""
+    text: str
+
+
+@dataclass(frozen=True)
+class SampleReader:
+    """Reads, decodes and transforms samples of one split."""
+
+    index: SplitIndex
+    config: DataConfig
+    image_size: int
+    """Pixels, of the encoder."""
+    seed: int
+
+    def read(self, number: int, epoch: int | None) -> DecodedSample:
+        """Read one sample.
+
+        Args:
+            epoch: draws the key frame and the caption from (seed, epoch, number); None takes the middle key frame and
+                the first caption, always the same (evaluation).
+        Raises: DataError: the sample cannot be read; names shard, id and cause.
+        """
+        metadata, media = read_sample(self.index, number)
+        generator = None if epoch is None else sample_generator(self.seed, epoch, number, "view")
+        frame, file = _choose_frame(media, generator)
+        modality = get_modality(self.config.modality)
+        try:
+            text = choose_text(metadata.texts, self.config.text_source, frame, generator)
+            pixel_values = modality.transform(file.data, self.image_size, self.config.preprocess)
+        except DataError as error:
+            shard = self.index.shard_names[self.index.shard[number]]
+            raise DataError(f"{shard}: sample {metadata.id}: {error}", error.cause) from None
+        return DecodedSample(metadata, pixel_values, text)
+
+    def read_micro_batch(self, numbers: Sequence[int], epoch: int) -> Arrays:
+        """Read a micro-batch for training; a sample that cannot be read stays in place, marked with its fault.
+
+        Returns: arrays of length B: `number` int64; `fault` str, the cause, empty where the sample is good;
+            `fault_detail` str; `text` str; `pixel_values` (B, 3, image_size, image_size) float32.
+        """
+        with ThreadPoolExecutor(MAX_PARALLEL_READS) as pool:
+            results = list(pool.map(lambda number: self._try_read(number, epoch), numbers))
+        blank = np.zeros((3, self.image_size, self.image_size), dtype=np.float32)
+        decoded = [result if isinstance(result, DecodedSample) else None for result in results]
+        return {
+            "number": np.asarray(numbers, dtype=np.int64),
+            "fault": np.asarray([result.cause if isinstance(result, DataError) else "" for result in results]),
+            "fault_detail": np.asarray([str(result) if isinstance(result, DataError) else "" for result in results]),
+            "text": np.asarray([sample.text if sample else "" for sample in decoded]),
+            "pixel_values": np.stack([sample.pixel_values if sample else blank for sample in decoded]),
+        }
+
+    def _try_read(self, number: int, epoch: int) -> DecodedSample | DataError:
+        try:
+            return self.read(number, epoch)
+        except DataError as error:
+            return error
+
+
+def _choose_frame(media: Sequence[MediaFile], generator: np.random.Generator | None) -> tuple[int, MediaFile]:
+    """A key frame of depth or infrared (LanguageBind, Appendix B: a random one); other modalities have one file."""
+    place = int(generator.integers(len(media))) if generator is not None else len(media) // 2
+    file = media[place]
+    number = file.suffix.split(".")[0]
+    return (int(number) if number.isdigit() else 0), file

@@ -1,0 +1,75 @@
+"""Reading one sample back by its place in the index: one range request, checked before anything is decoded.
+
+In the flow: `read_sample` sits between the object store and the modality's decoder. Order, batching and what happens
+after an error belong to others.
+"""
+
+import io
+import tarfile
+import zlib
+
+from pydantic import ValidationError
+
+from raybind.data.manifest import SplitIndex
+from raybind.data.sample import MediaFile, SampleMetadata
+from raybind.errors import DataError
+
+
+def read_sample(index: SplitIndex, i: int) -> tuple[SampleMetadata, tuple[MediaFile, ...]]:
+    """Read sample `i` of a split.
+
+    Returns: its metadata and its media members in the order of the shard.
+    Raises:
+        DataError: the shard is missing or ends early, the bytes do not match their CRC-32, or they are not the sample
+            that the index names; the message has shard, id and cause.
+    """
+    try:
+        return _parse(str(index.ids[i]), _read_bytes(index, i))
+    except _Damage as damage:
+        shard = f"{index.storage.root}/{index.shard_names[index.shard[i]]}"
+        raise DataError(f"{shard}: sample {index.ids[i]}: {damage}") from None
+
+
+class _Damage(Exception):
+    """What is wrong with the bytes of a sample."""
+
+
+def _read_bytes(index: SplitIndex, i: int) -> bytes:
+    name, length = index.shard_names[index.shard[i]], int(index.length[i])
+    try:
+        data = index.storage.read_range(name, int(index.offset[i]), length)
+    except FileNotFoundError:
+        raise _Damage("the shard is missing; pack it again") from None
+    if len(data) < length:
+        raise _Damage(f"the shard ends after {len(data)} of the sample's {length} bytes; pack it again")
+    crc32 = zlib.crc32(data)
+    if crc32 != index.crc32[i]:
+        raise _Damage(f"CRC-32 is {crc32:08x}, the index has {index.crc32[i]:08x}: damaged or replaced; pack it again")
+    return data
+
+
+def _parse(sample_id: str, data: bytes) -> tuple[SampleMetadata, tuple[MediaFile, ...]]:
+    members = _members(data)
+    keys = {key for key, _, _ in members}
+    if keys != {sample_id}:
+        raise _Damage(f"its bytes hold the samples {sorted(keys)}")
+    if members[0][1] != "json":
+        raise _Damage(f"its first member is {members[0][1]!r}, not its json")
+    try:
+        metadata = SampleMetadata.model_validate_json(members[0][2])
+    except ValidationError as error:
+        raise _Damage(f"its json is not sample metadata: {error}") from None
+    if metadata.id != sample_id:
+        raise _Damage(f"its json has the id {metadata.id!r}")
+    return metadata, tuple(MediaFile(suffix, content) for _, suffix, content in members[1:])
+
+
+def _members(data: bytes) -> list[tuple[str, str, bytes]]:
+    """Key, suffix and content of each tar member."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+            found = [(info.name, tar.extractfile(info)) for info in tar.getmembers()]
+            named = [(name.partition("."), stream.read()) for name, stream in found if stream is not None]
+    except tarfile.TarError as error:
+        raise _Damage(f"its bytes are not tar members: {error}") from None
+    return [(key, suffix, content) for (key, _, suffix), content in named]

@@ -1,0 +1,184 @@
+"""What an evaluation found, for people (console, Markdown) and for programs (JSON, flat metrics for a tracker).
+
+Every form is made from the same `EvaluationResult`; nothing is computed here.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from raybind.evaluation.metrics import Score
+from raybind.evaluation.retrieval import RetrievalResult
+from raybind.evaluation.zero_shot import ClassificationResult
+
+_LABELS = {
+    "top1": "top-1, %",
+    "top5": "top-5, %",
+    "class_mean": "class mean, %",
+    "recall_at_1": "R@1, %",
+    "recall_at_5": "R@5, %",
+    "recall_at_10": "R@10, %",
+    "median_rank": "median rank",
+    "mean_rank": "mean rank",
+}
+"""What each metric is called in a table; ranks are the ones whose name ends in `_rank`."""
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """One encoder on one split of one data set; a task that the data cannot carry is None."""
+
+    modality: str
+    split: str
+    label_set: str
+    """Which labels of the samples were the classes, e.g. "scene"."""
+    classification: ClassificationResult | None
+    retrieval: RetrievalResult | None
+    untrained: "EvaluationResult | None" = None
+    """The same tasks with the encoder as it was before training."""
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """A table before it takes the form of a medium; the first column names the metric."""
+
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def to_tables(result: EvaluationResult) -> list[Table]:
+    """The tables for a rich console: zero-shot classification, then retrieval in each direction; 80 columns do."""
+    tables = []
+    for sheet in _sheets(result):
+        # As Text: brackets in a plain str would be taken for markup.
+        title, note = Text(sheet.title, style="bold"), Text(sheet.note)
+        table = Table(title=title, caption=note, title_justify="left", caption_justify="left")
+        for number, column in enumerate(sheet.columns):
+            table.add_column(column, justify="right" if number else "left", no_wrap=True)
+        for row in sheet.rows:
+            table.add_row(*map(Text, row))
+        tables.append(table)
+    return tables
+
+
+def to_markdown(result: EvaluationResult) -> str:
+    """The same tables in Markdown."""
+    parts = []
+    for sheet in _sheets(result):
+        rule = ("---", *("---:" for _ in sheet.columns[1:]))
+        lines = ["| " + " | ".join(row) + " |" for row in (sheet.columns, rule, *sheet.rows)]
+        parts.append("\n".join([f"### {sheet.title}", "", *lines, "", sheet.note]))
+    return "\n\n".join(parts) + "\n"
+
+
+def to_json(result: EvaluationResult) -> str:
+    """Everything but the single answers: scores, accuracy of each class, confusion matrix, sizes."""
+    return json.dumps(_as_values(result), indent=2, allow_nan=False)
+
+
+def to_metrics(result: EvaluationResult) -> dict[str, float]:
+    """Flat names for a metric store.
+
+    `<split>/<task>/<metric>` with the suffixes `_low`, `_high` (95 % interval), `_chance`, `_majority`, `_untrained`,
+    `_untrained_low` and `_untrained_high`, where they exist; proportions in [0, 1]. Examples: `val/zero_shot/top1`,
+    `val/retrieval/text_to_item/recall_at_10_low`.
+    """
+    metrics = {}
+    for name, score in _scores(result).items():
+        stem = f"{result.split}/{name}"
+        named = {"": score.value, "_low": score.low, "_high": score.high, "_chance": score.chance}
+        metrics |= {stem + suffix: value for suffix, value in named.items()}
+        if score.majority is not None:
+            metrics[f"{stem}_majority"] = score.majority
+    for name, score in _scores(result.untrained).items():
+        stem = f"{result.split}/{name}_untrained"
+        metrics |= {stem: score.value, f"{stem}_low": score.low, f"{stem}_high": score.high}
+    return metrics
+
+
+def _tasks(result: EvaluationResult) -> dict[str, dict[str, Score]]:
+    """The scores of each task, by metric."""
+    tasks = {}
+    if result.classification:
+        tasks["zero_shot"] = result.classification.scores()
+    if result.retrieval:
+        tasks["retrieval/text_to_item"] = result.retrieval.text_to_item.scores()
+        tasks["retrieval/item_to_text"] = result.retrieval.item_to_text.scores()
+    return tasks
+
+
+def _scores(result: EvaluationResult | None) -> dict[str, Score]:
+    """All scores by `<task>/<metric>`."""
+    tasks = _tasks(result) if result else {}
+    return {f"{task}/{name}": score for task, scores in tasks.items() for name, score in scores.items()}
+
+
+def _sheets(result: EvaluationResult) -> list[_Sheet]:
+    return [_sheet(result, task, *heading) for task, heading in _headings(result).items()]
+
+
+def _headings(result: EvaluationResult) -> dict[str, tuple[str, str]]:
+    """Title and note of each task."""
+    headings = {}
+    if found := result.classification:
+        headings["zero_shot"] = (
+            f"Zero-shot classification of {result.modality}, {result.split} split",
+            f"{found.num_items} items, {found.num_classes} classes ({result.label_set}); [95 % interval]; "
+            "majority: always the most frequent class",
+        )
+    if found := result.retrieval:
+        texts, items = found.text_to_item.num_queries, found.item_to_text.num_queries
+        note = f"{items} items, {texts} different texts; [95 % interval]; ranks: lower is better"
+        headings["retrieval/text_to_item"] = (f"Retrieval text -> {result.modality}, {result.split} split", note)
+        headings["retrieval/item_to_text"] = (f"Retrieval {result.modality} -> text, {result.split} split", note)
+    return headings
+
+
+def _sheet(result: EvaluationResult, task: str, title: str, note: str) -> _Sheet:
+    scores, untrained = _tasks(result)[task], _scores(result.untrained)
+    columns = ["metric", "encoder", "untrained encoder", "chance", "majority"]
+    rows = [
+        (
+            _LABELS[name],
+            _cell(name, score),
+            _cell(name, untrained.get(f"{task}/{name}")),
+            _number(name, score.chance),
+            _number(name, score.majority),
+        )
+        for name, score in scores.items()
+    ]
+    width = 5 if task == "zero_shot" else 4  # no constant answer exists in retrieval
+    return _Sheet(title, note, tuple(columns[:width]), [row[:width] for row in rows])
+
+
+def _cell(name: str, score: Score | None) -> str:
+    if score is None:
+        return "-"
+    return f"{_number(name, score.value)} [{_number(name, score.low)}, {_number(name, score.high)}]"
+
+
+def _number(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if name.endswith("_rank") else f"{100 * value:.1f}"
+
+
+def _as_values(result: EvaluationResult) -> dict[str, object]:
+    values: dict[str, object] = {"modality": result.modality, "split": result.split, "label_set": result.label_set}
+    values["scores"] = {name: dataclasses.asdict(score) for name, score in _scores(result).items()}
+    if found := result.classification:
+        accuracy = [None if np.isnan(value) else value for value in found.per_class_accuracy.tolist()]
+        values["num_items"] = found.num_items
+        values["per_class_accuracy"] = dict(zip(found.class_names, accuracy, strict=True))
+        values["confusion"] = {"class_names": found.class_names, "counts": found.confusion.tolist()}
+    if result.retrieval:
+        values["num_texts"] = result.retrieval.text_to_item.num_queries
+        values["num_items"] = result.retrieval.item_to_text.num_queries
+    values["untrained"] = _as_values(result.untrained) if result.untrained else None
+    return values

@@ -1,0 +1,135 @@
+"""The engine port on DeepSpeed ZeRO, stages 0 to 3.
+
+ZeRO owns copies of what it trains (a flat float32 master at stages 1 and 2, partitions at stage 3), so parameters and
+moments are read and written through DeepSpeed's `safe_get_full_*` and `safe_set_full_*`, which are collective calls.
+At stage 0 in float32 DeepSpeed steps torch's own optimizer, and there are no copies.
+"""
+
+import logging
+from typing import Any
+
+import deepspeed
+import torch
+from deepspeed.utils import (
+    logger,
+    safe_get_full_fp32_param,
+    safe_get_full_optimizer_state,
+    safe_set_full_fp32_param,
+    safe_set_full_optimizer_state,
+)
+from torch import Tensor, nn
+
+from raybind.config.train import TrainConfig
+from raybind.model.bound import BoundModel, Features, trainable_parameters
+from raybind.training.optimizer import make_optimizer
+from raybind.training.state import OptimizerState
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class DeepSpeedEngine:
+    """`training.ports.Engine` over `deepspeed.initialize`; torch.distributed must be initialised."""
+
+    def __init__(self, model: BoundModel, config: TrainConfig) -> None:
+        logger.setLevel(logging.ERROR)
+        self._stage = config.training.zero_stage
+        self._dtype = torch.bfloat16 if config.training.precision == "bf16" else torch.float32
+        self._torch_optimizer = make_optimizer(model, config.optimizer)
+        self._engine, *_ = deepspeed.initialize(
+            model=model, optimizer=self._torch_optimizer, config=_deepspeed_config(config)
+        )
+        self._plain = self._stage == 0 and self._dtype == torch.float32
+        self._num_steps = 0
+
+    def __call__(self, pixel_values: Tensor, input_ids: Tensor, kept: Tensor | None) -> Features:
+        """See `Engine`."""
+        return self._engine(pixel_values.to(self._dtype), input_ids, kept)
+
+    def backward(self, loss: Tensor) -> None:
+        """See `Engine`."""
+        self._engine.backward(loss)
+
+    def step(self, lr: float) -> float:
+        """See `Engine`."""
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = lr
+        self._engine.step()
+        self._num_steps += 1
+        return float(self._engine.get_global_grad_norm() or 0.0)
+
+    def clamp(self, name: str, low: float, high: float) -> None:
+        """See `Engine`."""
+        parameter = self._named().get(name)
+        if parameter is None:
+            return
+        value = self._full(parameter)
+        if bool(((value < low) | (value > high)).any()):
+            self._set_full(parameter, value.clamp(low, high))
+
+    def parameters(self) -> dict[str, Tensor]:
+        """See `Engine`."""
+        return {name: self._full(parameter).cpu().clone() for name, parameter in self._named().items()}
+
+    def optimizer_state(self) -> OptimizerState:
+        """See `Engine`."""
+        first, second = (
+            {name: self._moment(parameter, kind).float().cpu().clone() for name, parameter in self._named().items()}
+            for kind in MOMENTS
+        )
+        return OptimizerState(self._num_steps, first, second)
+
+    def load_optimizer_state(self, state: OptimizerState) -> None:
+        """See `Engine`."""
+        self._num_steps = state.num_steps
+        if not self._plain:
+            self._allocate_moments(state.num_steps)
+        for name, parameter in self._named().items():
+            moments = {"exp_avg": state.exp_avg[name], "exp_avg_sq": state.exp_avg_sq[name]}
+            if self._plain:
+                on_device = {kind: value.to(parameter) for kind, value in moments.items()}
+                self._torch_optimizer.state[parameter] = {"step": torch.tensor(float(state.num_steps)), **on_device}
+                continue
+            for kind, value in moments.items():
+                safe_set_full_optimizer_state(parameter, value, kind)
+
+    def _allocate_moments(self, num_steps: int) -> None:
+        """Make the flat moments that ZeRO would make in its first step, so that there is something to write into."""
+        zero = self._engine.optimizer
+        flats = zero.fp32_partitioned_groups_flat if self._stage == 3 else zero.single_partition_of_fp32_groups
+        for flat in flats:
+            moments = {kind: torch.zeros_like(flat) for kind in MOMENTS}
+            zero.optimizer.state[flat] = {"step": torch.tensor(float(num_steps)), **moments}
+        if self._stage < 3:
+            zero._lazy_init_hp_params_optimizer_state()
+
+    def _full(self, parameter: nn.Parameter) -> Tensor:
+        if self._plain:
+            return parameter.detach().float()
+        return safe_get_full_fp32_param(parameter).detach()
+
+    def _set_full(self, parameter: nn.Parameter, value: Tensor) -> None:
+        if self._plain:
+            parameter.data.copy_(value)
+            return
+        safe_set_full_fp32_param(parameter, value)
+        if self._stage < 3:
+            # The forward pass reads the low-precision copy, which DeepSpeed refreshes only in its own step.
+            parameter.data.copy_(value)
+
+    def _moment(self, parameter: nn.Parameter, kind: str) -> Tensor:
+        if self._plain:
+            return self._torch_optimizer.state[parameter][kind]
+        return safe_get_full_optimizer_state(parameter, kind)
+
+    def _named(self) -> dict[str, nn.Parameter]:
+        return trainable_parameters(self._engine.module)
+
+
+def _deepspeed_config(config: TrainConfig) -> dict[str, Any]:
+    return {
+        "train_micro_batch_size_per_gpu": config.micro_batch_size,
+        "gradient_clipping": config.optimizer.max_grad_norm or 0.0,
+        "zero_optimization": {"stage": config.training.zero_stage},
+        "zero_allow_untested_optimizer": True,
+        "bf16": {"enabled": config.training.precision == "bf16"},
+    }

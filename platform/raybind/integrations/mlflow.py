@@ -1,0 +1,131 @@
+"""MLflow: the record of a run. A tracker that is away never stops or slows training.
+
+Metrics go to a local JSON-lines spool first and to the server in the background.
+"""
+
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from raybind.config.train import TrackingConfig
+from raybind.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+def tracking_uri(config: TrackingConfig, output: str) -> str:
+    """The configured tracking URI, else MLFLOW_TRACKING_URI, else an sqlite file beside the runs."""
+    if config.uri is not None:
+        return config.uri
+    if "MLFLOW_TRACKING_URI" in os.environ:
+        return os.environ["MLFLOW_TRACKING_URI"]
+    if output.startswith("s3://"):
+        raise ConfigError(f"tracking.uri: not set, and no local file can stand beside run.output={output!r}; set it")
+    folder = Path(output).expanduser().absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+class TrackedRun:
+    """One MLflow run, held by its id; safe to make in any process."""
+
+    def __init__(self, uri: str, run_id: str) -> None:
+        self.uri = uri
+        self.run_id = run_id
+        self._client = MlflowClient(uri)
+
+    @classmethod
+    def start(
+        cls,
+        uri: str,
+        experiment: str,
+        name: str,
+        params: Mapping[str, Any],
+        tags: Mapping[str, str],
+        artifact_root: str | None = None,
+    ) -> "TrackedRun":
+        """Create a run. Raises: ConfigError: the server cannot be reached."""
+        client = MlflowClient(uri)
+        try:
+            found = client.get_experiment_by_name(experiment)
+            experiment_id = found.experiment_id if found else client.create_experiment(experiment, artifact_root)
+            run_id = client.create_run(experiment_id, run_name=name).info.run_id
+        except MlflowException as error:
+            raise ConfigError(f"MLflow at {uri} cannot be used: {error.message}; start it or set tracking.uri") from None
+        run = cls(uri, run_id)
+        pairs = [Param(key, str(value)[:6000]) for key, value in params.items()]
+        for first in range(0, len(pairs), 100):
+            client.log_batch(run_id, params=pairs[first : first + 100])
+        client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        return run
+
+    def resume(self) -> None:
+        """Show the run as running again."""
+        self._client.update_run(self.run_id, status="RUNNING")
+
+    def log_text(self, text: str, artifact: str) -> None:
+        """Store a text artifact."""
+        self._client.log_text(self.run_id, text, artifact)
+
+    def log_bytes(self, data: bytes, artifact: str) -> None:
+        """Store a binary artifact under its path `artifact`."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / Path(artifact).name
+            path.write_bytes(data)
+            parent = str(Path(artifact).parent)
+            self._client.log_artifact(self.run_id, str(path), None if parent == "." else parent)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Store metrics and wait until they are."""
+        self._client.log_batch(self.run_id, metrics=_entities(metrics, step))
+
+    def finish(self, status: RunStatus) -> None:
+        """End the run; a tracker that is away is reported, not raised."""
+        try:
+            self._client.set_terminated(self.run_id, status)
+        except MlflowException as error:
+            log.warning("MLflow run %s could not be marked %s: %s", self.run_id, status, error.message)
+
+
+class MlflowSink:
+    """`training.ports.MetricSink`: spool first, MLflow in the background."""
+
+    def __init__(self, run: TrackedRun, spool: Path) -> None:
+        self._run_id = run.run_id
+        self._client = MlflowClient(run.uri)
+        self._spool = spool
+        self._pending: list[Any] = []
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """See `MetricSink`."""
+        with self._spool.open("a") as file:
+            file.write(json.dumps({"step": step, **metrics}) + "\n")
+        operation = self._client.log_batch(self._run_id, metrics=_entities(metrics, step), synchronous=False)
+        self._pending.append(operation)
+
+    def close(self) -> None:
+        """See `MetricSink`."""
+        try:
+            for operation in self._pending:
+                operation.wait()
+            self._client.log_artifact(self._run_id, str(self._spool))
+        except MlflowException as error:
+            log.warning("MLflow lost metrics of run %s (all are in %s): %s", self._run_id, self._spool, error.message)
+
+
+def _entities(metrics: Mapping[str, float], step: int) -> list[Metric]:
+
+
+    now = int(time.time() * 1000)
+    return [Metric(key, value, now, step) for key, value in metrics.items()]

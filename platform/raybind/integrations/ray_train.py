@@ -1,0 +1,112 @@
+"""Ray Train: starting a group of workers, and the worker context port inside them."""
+
+import json
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import torch
+import torch.distributed as dist
+from ray.data import Dataset
+from ray.train import Checkpoint, CheckpointConfig, CheckpointUploadMode, DataConfig, FailureConfig, RunConfig
+from ray.train import ScalingConfig as RayScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch import get_device as ray_train_device
+
+from raybind.config.train import TrainConfig
+from raybind.data.order import Cursor
+from raybind.data.storage import Storage, open_storage
+from raybind.integrations.ray_data import execution_options
+from raybind.training.checkpoint import read_state
+
+SNAPSHOT = "checkpoint_manager_snapshot.json"
+
+
+class RayWorkerContext:
+    """`training.ports.WorkerContext` inside a Ray Train worker."""
+
+    def __init__(self) -> None:
+        context = ray.train.get_context()
+        self.rank: int = context.get_world_rank()
+        self.world_size: int = context.get_world_size()
+        self.device: torch.device = ray_train_device()
+        # A later report of the same folder name would merge into one left behind by a killed attempt.
+        attempt = [uuid.uuid4().hex[:8]]
+        dist.broadcast_object_list(attempt)
+        self._attempt = attempt[0]
+
+    def report(self, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
+        """See `WorkerContext`; uploads in the background."""
+        ray.train.report(
+            dict(metrics),
+            checkpoint=Checkpoint.from_directory(checkpoint) if checkpoint else None,
+            checkpoint_dir_name=f"step-{int(metrics['step']):08d}-{self._attempt}" if checkpoint else None,
+            checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
+            delete_local_checkpoint_after_upload=True,
+        )
+
+    @contextmanager
+    def latest_checkpoint(self) -> Iterator[Path | None]:
+        """See `WorkerContext`."""
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            yield None
+            return
+        with checkpoint.as_directory() as folder:
+            yield Path(folder)
+
+
+def run_workers(
+    worker: Callable[[dict[str, Any]], Any],
+    worker_arguments: dict[str, Any],
+    config: TrainConfig,
+    dataset: Callable[[], Dataset],
+) -> ray.train.Result:
+    """Run `worker` on `cluster.num_workers` processes until it returns, restarting the group when one dies.
+
+    Raises: ray.train.TrainingFailedError: more failures than `cluster.max_failures`.
+    """
+    storage = open_storage(config.run.output)
+    cluster = config.cluster
+    trainer = TorchTrainer(
+        worker,
+        train_loop_config=worker_arguments,
+        torch_config=TorchConfig(backend="nccl" if cluster.use_gpu else "gloo"),
+        datasets={"train": dataset},
+        dataset_config=DataConfig(execution_options=execution_options()),
+        scaling_config=RayScalingConfig(
+            num_workers=cluster.num_workers,
+            use_gpu=cluster.use_gpu,
+            resources_per_worker={"CPU": cluster.worker_cpus} | ({"GPU": 1} if cluster.use_gpu else {}),
+        ),
+        run_config=RunConfig(
+            name=config.run.name,
+            storage_path=storage.root,
+            storage_filesystem=storage.filesystem,
+            failure_config=FailureConfig(max_failures=cluster.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=config.training.keep_checkpoints),
+        ),
+    )
+    return trainer.fit()
+
+
+def newest_checkpoint(run: Storage) -> Storage | None:
+    """The newest checkpoint that Ray Train committed below a run's folder, or None.
+
+    Read from Ray Train's own record: a folder that is there but not in the record was never completed.
+    """
+    try:
+        snapshot = json.loads(run.read(SNAPSHOT))
+    except FileNotFoundError:
+        return None
+    latest = snapshot.get("latest_checkpoint_result")
+    return run.below(latest["checkpoint_dir_name"]) if latest else None
+
+
+def newest_cursor(run: Storage) -> Cursor:
+    """Where the run stands by its newest checkpoint; the beginning without one."""
+    checkpoint = newest_checkpoint(run)
+    return read_state(checkpoint.read("state.json")).cursor if checkpoint else Cursor()

@@ -1,0 +1,125 @@
+"""Sizes of the two towers, read from an open_clip model configuration.
+
+An architecture is named as open_clip names it (`ViT-L-14`), by the path of a JSON file in open_clip's format, or by the
+name of a file in `model/architectures`, where the package keeps its own. Only plain CLIP transformers are supported;
+anything that would change the computation is refused, never ignored.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import open_clip
+
+from raybind.errors import ConfigError
+
+OWN_ARCHITECTURES = Path(__file__).parent / "architectures"
+
+_VISION_KEYS = {"image_size", "layers", "width", "head_width", "mlp_ratio", "patch_size"}
+_TEXT_KEYS = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
+
+
+@dataclass(frozen=True)
+class VisionArchitecture:
+    """Sizes of a vision transformer."""
+
+    image_size: int
+    """Height and width of the input, pixels."""
+    patch_size: int
+    """Pixels."""
+    width: int
+    num_layers: int
+    num_heads: int
+    mlp_width: int
+    activation: str
+
+    @property
+    def num_patches(self) -> int:
+        """Patches of one image."""
+        return (self.image_size // self.patch_size) ** 2
+
+
+@dataclass(frozen=True)
+class TextArchitecture:
+    """Sizes of a text transformer."""
+
+    context_length: int
+    """Longest text, in tokens."""
+    vocab_size: int
+    width: int
+    num_layers: int
+    num_heads: int
+    mlp_width: int
+    activation: str
+
+
+@dataclass(frozen=True)
+class ClipArchitecture:
+    """Both towers of a CLIP model and the size of the space they share."""
+
+    name: str
+    embedding_dim: int
+    vision: VisionArchitecture
+    text: TextArchitecture
+
+
+def read_architecture(name: str) -> ClipArchitecture:
+    """Look an architecture up.
+
+    Args:
+        name: open_clip model name, or path of a JSON file in the format of open_clip's model_configs.
+    Raises: ConfigError: unknown name, unreadable file, or a feature that is not a plain CLIP transformer.
+    """
+    config = _read_open_clip_config(name)
+    activation = "quick_gelu" if config.get("quick_gelu") else "gelu"
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    _refuse_unknown(name, "vision_cfg", vision, _VISION_KEYS)
+    _refuse_unknown(name, "text_cfg", text, _TEXT_KEYS)
+    vision_width, text_width = vision["width"], text["width"]
+    return ClipArchitecture(
+        name=name,
+        embedding_dim=config["embed_dim"],
+        vision=VisionArchitecture(
+            image_size=vision["image_size"],
+            patch_size=vision["patch_size"],
+            width=vision_width,
+            num_layers=vision["layers"],
+            num_heads=vision_width // vision.get("head_width", 64),
+            mlp_width=int(vision_width * vision.get("mlp_ratio", 4.0)),
+            activation=activation,
+        ),
+        text=TextArchitecture(
+            context_length=text.get("context_length", 77),
+            vocab_size=text.get("vocab_size", 49408),
+            width=text_width,
+            num_layers=text["layers"],
+            num_heads=text["heads"],
+            mlp_width=int(text_width * text.get("mlp_ratio", 4.0)),
+            activation=activation,
+        ),
+    )
+
+
+def _read_open_clip_config(name: str) -> Mapping[str, Any]:
+    own = OWN_ARCHITECTURES / f"{name}.json"
+    path = own if own.is_file() else Path(name)
+    if path.suffix == ".json":
+        try:
+            return json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"architecture file {path} cannot be read: {error}") from None
+    config = open_clip.get_model_config(name)
+    if config is None:
+        raise ConfigError(
+            f"architecture {name!r} is not an open_clip model; give one of open_clip.list_models(), e.g. 'ViT-L-14', "
+            "or the path of a JSON file in open_clip's format"
+        )
+    return config
+
+
+def _refuse_unknown(name: str, section: str, values: Mapping[str, Any], known: set[str]) -> None:
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ConfigError(f"architecture {name!r}: {section} sets {', '.join(unknown)}, which is not a plain CLIP tower")

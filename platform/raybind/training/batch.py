@@ -1,0 +1,55 @@
+"""From arrays as read to tensors as the model takes them.
+
+Legend: B micro-batch, C channels, L tokens, M kept patches.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raybind.data.order import sample_generator
+from raybind.data.reader import Arrays
+from raybind.model.masking import draw_kept_patches
+from raybind.model.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One rank's share of a global batch, on its device."""
+
+    pixel_values_BCHW: Tensor
+    input_ids_BL: Tensor
+    """int64"""
+    kept_BM: Tensor | None
+    """int64, the visible patches; None where nothing is masked."""
+    valid_B: Tensor
+    """bool, false where the sample could not be read."""
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Tokenises, draws the patch masks and moves a micro-batch to the device."""
+
+    tokenizer: Tokenizer
+    num_patches: int
+    mask_ratio: float
+    seed: int
+    device: torch.device
+
+    def __call__(self, arrays: Arrays) -> Batch:
+        """Make a batch of what `SampleReader.read_micro_batch` returned, with `epoch` beside it."""
+        epoch = int(arrays["epoch"][0])
+        masks = [sample_generator(self.seed, epoch, int(number), "mask") for number in arrays["number"]]
+        kept = draw_kept_patches(masks, self.num_patches, self.mask_ratio)
+        return Batch(
+            pixel_values_BCHW=self._tensor(arrays["pixel_values"]),
+            input_ids_BL=self._tensor(self.tokenizer([str(text) for text in arrays["text"]])),
+            kept_BM=None if kept is None else self._tensor(kept),
+            valid_B=self._tensor(arrays["fault"] == ""),
+        )
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        # Blocks of the object store are read-only memory, which torch would warn about.
+        return torch.from_numpy(array if array.flags.writeable else array.copy()).to(self.device)

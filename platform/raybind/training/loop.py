@@ -1,0 +1,151 @@
+"""The training loop: from a cursor, through global batches, to the last step, with records and checkpoints on the way."""
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from raybind.config.train import TrainConfig
+from raybind.data.faults import FaultCounter
+from raybind.data.order import Batching, Cursor
+from raybind.data.reader import Arrays
+from raybind.errors import RayBindError
+from raybind.training import checkpoint
+from raybind.training.batch import Collator
+from raybind.training.ports import BatchSource, Engine, MetricSink, WorkerContext
+from raybind.training.schedule import Schedule
+from raybind.training.step import StepResult, train_step
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One rank's part of a run; every rank runs the same steps."""
+
+    config: TrainConfig
+    engine: Engine
+    collate: Collator
+    batches: BatchSource
+    batching: Batching
+    schedule: Schedule
+    context: WorkerContext
+    sink: MetricSink
+    base_fingerprint: str | None
+
+    def run(self, first_step: int = 0) -> None:
+        """Train from `first_step` to the end of the schedule.
+
+        Raises:
+            TooManyBadSamples: above the configured rate.
+            RayBindError: the loss is not finite, or the batches do not come in the order of the epoch.
+        """
+        faults = FaultCounter(self.config.data.max_bad_sample_rate)
+        record = Record(self.config.training.global_batch_size, faults)
+        batches = self._in_order(first_step)
+        for step in range(first_step, self.schedule.total_steps):
+            arrays = record.waiting_for(batches)
+            faults.add(arrays["fault"].tolist(), arrays["fault_detail"].tolist())
+            lr = self.schedule.lr(step)
+            result = train_step(self.engine, self.collate(arrays), lr)
+            record.add(result, lr)
+            done = step + 1
+            last = done == self.schedule.total_steps
+            if last or done % self.config.training.log_every_steps == 0:
+                self._log(done, record)
+            if last or done % self.config.training.checkpoint_every_steps == 0:
+                self._checkpoint(done)
+        self.sink.close()
+
+    def _in_order(self, first_step: int) -> Iterator[Arrays]:
+        """The batches, each checked to belong to the step it is used in."""
+        source = self.batches(self.batching.cursor_at(first_step))
+        for step in range(first_step, self.schedule.total_steps):
+            expected = self.batching.cursor_at(step)
+            arrays = next(source, None)
+            if arrays is None:
+                raise RayBindError(f"the data ended before step {step} of {self.schedule.total_steps}")
+            found = Cursor(int(arrays["epoch"][0]), int(arrays["position"][0]))
+            if found != expected:
+                raise RayBindError(f"step {step} on rank {self.context.rank} got {found}, expected {expected}")
+            yield arrays
+
+    def _log(self, step: int, record: "Record") -> None:
+        metrics = record.metrics(self.batching.cursor_at(step), self.batching)
+        if not torch.tensor(metrics["train/loss"]).isfinite():
+            raise RayBindError(f"the loss of step {step} is {metrics['train/loss']}; lower optimizer.lr or use fp32")
+        if self.context.rank == 0:
+            self.sink.log(step, metrics)
+
+    def _checkpoint(self, step: int) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="raybind-checkpoint-"))
+        parameters, optimizer = self.engine.parameters(), self.engine.optimizer_state()
+        if self.context.rank == 0:
+            state = checkpoint.CheckpointState(
+                step=step,
+                cursor=self.batching.cursor_at(step),
+                optimizer_steps=optimizer.num_steps,
+                base_fingerprint=self.base_fingerprint,
+                config=self.config,
+            )
+            checkpoint.write_checkpoint(folder, state, parameters, optimizer)
+        checkpoint.write_generator(folder, self.context.rank)
+        self.context.report({"step": step}, folder)
+
+
+class Record:
+    """Gathers what happens between two records of the metrics."""
+
+    def __init__(self, global_batch_size: int, faults: FaultCounter) -> None:
+        self._global_batch_size = global_batch_size
+        self._faults = faults
+        self._start()
+
+    def _start(self) -> None:
+        self._began = time.perf_counter()
+        self._waited = 0.0
+        self._losses: list[torch.Tensor] = []
+
+    def waiting_for(self, batches: Iterator[Arrays]) -> Arrays:
+        """Take the next batch and count the time it took to come."""
+        began = time.perf_counter()
+        arrays = next(batches)
+        self._waited += time.perf_counter() - began
+        return arrays
+
+    def add(self, result: StepResult, lr: float) -> None:
+        """Count a step."""
+        self._losses.append(result.loss)
+        self._last, self._lr = result, lr
+
+    def metrics(self, cursor: Cursor, batching: Batching) -> dict[str, float]:
+        """The metrics since the last call, means over steps and ranks; a collective call."""
+        loss = torch.stack(self._losses).mean()
+        causes, num_samples = self._faults.causes, self._faults.num_samples
+        if dist.is_available() and dist.is_initialized():
+            dist.all_reduce(loss)
+            loss /= dist.get_world_size()
+            everyone: list[tuple[Counter[str], int]] = [(Counter(), 0)] * dist.get_world_size()
+            dist.all_gather_object(everyone, (causes, num_samples))
+            causes = sum((counter for counter, _ in everyone), Counter())
+            num_samples = sum(number for _, number in everyone)
+        seconds = time.perf_counter() - self._began
+        steps = len(self._losses)
+        metrics = {
+            "train/loss": float(loss),
+            "train/temperature": 1 / self._last.scale,
+            "train/lr": self._lr,
+            "train/grad_norm": self._last.grad_norm,
+            "train/epoch": cursor.epoch + cursor.position / (batching.steps_per_epoch * batching.global_batch_size),
+            "time/step_seconds": seconds / steps,
+            "time/samples_per_second": steps * self._global_batch_size / seconds,
+            "time/data_wait_fraction": self._waited / seconds,
+            "data/samples_read": float(num_samples),
+            "data/bad_samples": float(causes.total()),
+        }
+        metrics |= {f"data/bad/{cause}": float(count) for cause, count in causes.items()}
+        self._start()
+        return metrics

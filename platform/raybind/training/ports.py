@@ -1,0 +1,88 @@
+"""What the training loop asks of its surroundings. Each has a real adapter in `integrations` and a plain one here or in
+the tests, so the same loop runs under Ray and DeepSpeed or alone."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from raybind.data.order import Cursor
+from raybind.data.reader import Arrays
+from raybind.model.bound import Features
+from raybind.training.state import OptimizerState
+
+
+class WorkerContext(Protocol):
+    """The process the loop runs in."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    def report(self, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
+        """Hand in a checkpoint folder, or nothing; every rank calls it equally often."""
+        ...
+
+    def latest_checkpoint(self) -> AbstractContextManager[Path | None]:
+        """The newest complete checkpoint as a local folder, or None at a fresh start."""
+        ...
+
+
+class Engine(Protocol):
+    """The model under an optimizer, whatever partitions them."""
+
+    def __call__(self, pixel_values: Tensor, input_ids: Tensor, kept: Tensor | None) -> Features:
+        """Run the model's forward pass."""
+        ...
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute gradients, averaged over ranks."""
+        ...
+
+    def step(self, lr: float) -> float:
+        """Update the parameters and clear the gradients. Returns: the global gradient norm before clipping."""
+        ...
+
+    def clamp(self, name: str, low: float, high: float) -> None:
+        """Keep a parameter within bounds, in every copy the optimizer owns."""
+        ...
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Whole trainable parameters in float32 on the CPU; a collective call, the same on every rank."""
+        ...
+
+    def optimizer_state(self) -> OptimizerState:
+        """Whole optimizer state in float32 on the CPU; a collective call, the same on every rank."""
+        ...
+
+    def load_optimizer_state(self, state: OptimizerState) -> None:
+        """Continue from a state saved by any engine on any number of ranks."""
+        ...
+
+
+class BatchSource(Protocol):
+    """Where micro-batches come from."""
+
+    def __call__(self, start: Cursor) -> Iterator[Arrays]:
+        """This rank's micro-batches from a place in the epoch order on, without end of epoch between them.
+
+        Beside what `SampleReader.read_micro_batch` returns, each carries `epoch` and `position` of its global batch.
+        """
+        ...
+
+
+class MetricSink(Protocol):
+    """Where metrics go; only rank 0 has a real one."""
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Record metrics of a step; never blocks training for long and never raises for a tracker that is away."""
+        ...
+
+    def close(self) -> None:
+        """Hand over what is still waiting."""
+        ...
+
+
