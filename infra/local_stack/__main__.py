@@ -65,7 +65,9 @@ def status(state_dir: Path) -> int:
     for service in state.services:
         print(f"  {service.name:<14} {service.address:<24} {'running' if service.is_alive() else 'ENDED'}")
     if not all(service.is_alive() for service in state.services):
-        print(f"A part has ended; its log is in {state_dir / 'logs'}. Run `make down`, then `make up`.", file=sys.stderr)
+        print(
+            f"A part has ended; its log is in {state_dir / 'logs'}. Run `make down`, then `make up`.", file=sys.stderr
+        )
         return 1
     _print_next_steps(state_dir)
     return 0

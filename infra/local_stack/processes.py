@@ -17,8 +17,8 @@ from pydantic import BaseModel
 START_LIMIT_SECONDS = 120.0
 """How long a service may take until it answers; the slowest, on two busy cores, took 20 seconds."""
 
-TERM_GRACE_SECONDS = 10.0
-"""How long processes may take to end after SIGTERM, before SIGKILL; Ray's took 4 seconds on two cores."""
+TERM_GRACE_SECONDS = 6.0
+"""How long processes may take to end after SIGTERM, before SIGKILL; Ray's took 3 seconds on two idle cores."""
 
 POLL_SECONDS = 0.1
 

@@ -37,18 +37,22 @@ class Settings:
 
     @property
     def s3_url(self) -> str:
+        """The S3 endpoint."""
         return f"http://{HOST}:{self.s3_port}"
 
     @property
     def mlflow_url(self) -> str:
+        """The MLflow server."""
         return f"http://{HOST}:{self.mlflow_port}"
 
     @property
     def dashboard_url(self) -> str:
+        """The Ray dashboard, which takes jobs."""
         return f"http://{HOST}:{self.dashboard_port}"
 
     @property
     def token_path(self) -> Path:
+        """The file with the secret that Ray asks its clients for."""
         return self.state_dir / "ray_token"
 
 

@@ -48,6 +48,8 @@ class Progress:
             return "--:--"
         first_step, began = self._first
         seconds = int((now - began) / (step - first_step) * (self._total_steps - step))
-        return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}" if seconds >= 3600 else (
-            f"{seconds // 60:02}:{seconds % 60:02}"
+        return (
+            f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+            if seconds >= 3600
+            else (f"{seconds // 60:02}:{seconds % 60:02}")
         )

@@ -61,7 +61,7 @@ def _run(config: PackConfig, job: _Job) -> None:
     if job.modalities:
         _pack(console, config, job)
     else:
-        console.print(f"{config.output} is complete already; overwrite=true packs it again")
+        console.print(f"{config.output} is complete already; overwrite=true packs it again", soft_wrap=True)
     print_summary(console, read_report(job.root), job.plan.modalities)
     console.print(f"Shards and {REPORT_NAME} are in {config.output}", soft_wrap=True)
 

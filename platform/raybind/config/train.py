@@ -122,6 +122,15 @@ class TrainConfig(Config):
             )
         return self
 
+    @model_validator(mode="after")
+    def _bf16_has_a_master_copy(self) -> Self:
+        if self.training.precision == "bf16" and self.training.zero_stage == 0:
+            raise ValueError(
+                "training.precision=bf16 with training.zero_stage=0 would update bfloat16 weights without a float32 "
+                "master copy; use training.zero_stage=1 or training.precision=fp32"
+            )
+        return self
+
     @property
     def micro_batch_size(self) -> int:
         """Samples one worker encodes per step."""

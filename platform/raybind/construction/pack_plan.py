@@ -71,26 +71,25 @@ def make_plan(source: Source, modalities: Sequence[str], samples_per_shard: int)
     Raises:
         ConfigError: the source is empty, or no sample of it has a wanted modality.
     """
-    _check_known(source, modalities)
-    items = source.plan()
-    if not items:
-        raise ConfigError(f"{source.name} lists no samples; correct source.location or source.annotations")
-    announced = {modality for item in items for modality in item.modalities}
-    for modality in modalities:
-        if modality not in announced:
-            has = ", ".join(sorted(announced)) or "none of them"
-            raise ConfigError(f"{source.name} has no sample with {modality}; it has {has}. Correct modalities")
-    chunks = _cut([item for item in items if item.problem is None], samples_per_shard)
-    wanted = tuple(modalities) or tuple(sorted(announced))
-    unpackable = tuple(item for item in items if item.problem is not None)
-    return PackPlan(wanted, chunks, unpackable, _digest(source, chunks))
-
-
-def _check_known(source: Source, modalities: Sequence[str]) -> None:
     for modality in modalities:
         if modality not in source.modalities:
             known = ", ".join(source.modalities)
             raise ConfigError(f"{source.name} cannot have the modality {modality!r}; it can have {known}")
+    items = source.plan()
+    packable = [item for item in items if item.problem is None]
+    if not packable:
+        problem = (
+            f"none of its {len(items)} samples can be packed: {items[0].problem}" if items else "it lists no samples"
+        )
+        raise ConfigError(f"{source.name}: {problem}; correct the source")
+    announced = {modality for item in packable for modality in item.modalities}
+    if missing := [modality for modality in modalities if modality not in announced]:
+        has = ", ".join(sorted(announced)) or "no media"
+        raise ConfigError(f"{source.name} has no sample with {' or '.join(missing)}; it has {has}. Correct modalities")
+    chunks = _cut(packable, samples_per_shard)
+    wanted = tuple(modalities) or tuple(sorted(announced))
+    unpackable = tuple(item for item in items if item.problem is not None)
+    return PackPlan(wanted, chunks, unpackable, _digest(source, chunks))
 
 
 def _cut(items: Sequence[SourceItem], samples_per_shard: int) -> tuple[Chunk, ...]:

@@ -1,7 +1,7 @@
 """What was packed and what was not: `<root>/pack-report.json`, one section per modality.
 
-Every sample of the source is counted once per modality: packed, absent (the source announces no such modality for it) or
-failed (listed with its cause).
+Every sample of the source is counted once per modality: packed, absent (the source announces no such modality for it)
+or failed (listed with its cause).
 """
 
 import json
@@ -59,7 +59,9 @@ def report_modality(plan: PackPlan, source: str, modality: str, packed: Sequence
         source: name of the source.
         packed: all its shards, in the order of the plan.
     """
-    listed = [failed_sample(item, modality, item.problem or "") for item in plan.unpackable if modality in item.modalities]
+    listed = [
+        failed_sample(item, modality, item.problem or "") for item in plan.unpackable if modality in item.modalities
+    ]
     failed = (*listed, *(sample for shard in packed for sample in shard.failed))
     counts = Counter({shard.split: 0 for shard in packed})
     for shard in packed:

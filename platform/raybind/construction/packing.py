@@ -61,7 +61,9 @@ def finished_shards(root: Storage, plan: PackPlan, modalities: Iterable[str]) ->
     found = []
     for modality in modalities:
         folder = root.below(f"{modality}/{STATE_FOLDER}/{plan.digest}")
-        found += [PackedShard.model_validate_json(folder.read(name)) for name in folder.children() if name[-5:] == ".json"]
+        found += [
+            PackedShard.model_validate_json(folder.read(name)) for name in folder.children() if name[-5:] == ".json"
+        ]
     return found
 
 

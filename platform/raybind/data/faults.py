@@ -37,7 +37,9 @@ class FaultCounter:
                 self._examples.setdefault(fault, detail)
         num_bad = self.causes.total()
         if num_bad > self._max_rate * max(self.num_samples, MIN_SAMPLES):
-            causes = "; ".join(f"{n} x {cause}, e.g. {self._examples[cause]}" for cause, n in self.causes.most_common(5))
+            causes = "; ".join(
+                f"{n} x {cause}, e.g. {self._examples[cause]}" for cause, n in self.causes.most_common(5)
+            )
             raise TooManyBadSamples(
                 f"{num_bad} of {self.num_samples} samples could not be read, more than "
                 f"data.max_bad_sample_rate={self._max_rate} allows: {causes}"

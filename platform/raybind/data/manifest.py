@@ -132,16 +132,17 @@ def read_manifest(root: Storage, modality: str) -> Manifest:
         packed = sorted({key.split("/")[0] for key in root.list() if key.endswith(f"/{MANIFEST_NAME}")})
         found = f"modalities packed there: {', '.join(packed)}" if packed else "no packed modality is there"
         raise ConfigError(
-            f"no manifest of {modality!r} at {root.root}/{modality}/manifest.json; {found}. Pack with jobs/pack.py first"
+            f"no manifest of {modality!r} at {root.root}/{modality}/{MANIFEST_NAME}; {found}. "
+            "Pack with jobs/pack.py first"
         ) from None
     try:
         manifest = Manifest.model_validate_json(raw)
     except ValidationError as error:
-        raise DataError(f"{root.root}/{modality}/manifest.json is not a manifest: {error}") from None
+        raise DataError(f"{root.root}/{modality}/{MANIFEST_NAME} is not a manifest: {error}") from None
     if manifest.format_version != FORMAT_VERSION:
         raise ConfigError(
-            f"{root.root}/{modality} has format version {manifest.format_version}, this release reads {FORMAT_VERSION}; "
-            "pack it again"
+            f"{root.root}/{modality} has format version {manifest.format_version}, this release reads "
+            f"{FORMAT_VERSION}; pack it again"
         )
     return manifest
 

@@ -66,7 +66,7 @@ class ShardWriter:
             name: file name of the shard, from `shard_name`.
         """
         self._storage, self._modality, self._name = storage, modality, name
-        self._file = tempfile.TemporaryFile()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
         self._sha256 = hashlib.sha256()
         self._rows: dict[str, tuple[int, int]] = {}
 

@@ -19,13 +19,13 @@ from torch import Tensor
 from raybind.errors import DataError
 
 TIE_TOLERANCE = 1e-12
-"""Cosine similarity; above the float64 rounding of a dot product of unit vectors (D * 2**-53 for D up to 4096)."""
+"""Cosine similarity; above the float64 rounding of two dot products of unit vectors (2 * D * 2**-53), D up to 4096."""
 
 UNIT_NORM_TOLERANCE = 1e-3
 """Largest deviation of an embedding's length from 1."""
 
 _CHUNK_ELEMENTS = 2**23
-"""Similarities held at once: 64 MiB in float64, and a few times that with their masks."""
+"""Similarities held at once: 64 MiB in float64."""
 
 
 @dataclass(frozen=True)

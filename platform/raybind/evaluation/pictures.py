@@ -99,6 +99,7 @@ def _name_classes(axes: Axes, rows: Sequence[str], columns: Sequence[str]) -> No
 
 
 def _write_cells(axes: Axes, cells: Sequence[Sequence[str]], is_dark: np.ndarray) -> None:
-    for (row, column), dark in np.ndenumerate(is_dark):
-        ink = "white" if dark else "black"
-        axes.text(column, row, cells[row][column], ha="center", va="center", color=ink, fontsize=8)
+    for row, texts in enumerate(cells):
+        for column, text in enumerate(texts):
+            ink = "white" if is_dark[row, column] else "black"
+            axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=8)

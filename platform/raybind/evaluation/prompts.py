@@ -46,7 +46,9 @@ def class_embeddings(
     Raises: ConfigError: no class, no template, or a template without exactly one `{}`.
     """
     if not class_names or not templates:
-        raise ConfigError(f"{len(class_names)} class names and {len(templates)} prompt templates; give one or more each")
+        raise ConfigError(
+            f"{len(class_names)} class names and {len(templates)} prompt templates; give one or more each"
+        )
     for template in templates:
         if template.count("{}") != 1:
             raise ConfigError(f"prompt template {template!r} must hold {{}} exactly once, where the class name goes")

@@ -53,6 +53,7 @@ class DirectionResult:
 
     @property
     def num_queries(self) -> int:
+        """Q."""
         return len(self.ranking.ranks)
 
     def scores(self) -> dict[str, Score]:
@@ -86,7 +87,7 @@ def gather_captions(captions: Sequence[Sequence[str]]) -> Captions:
             key = " ".join(text.split()).lower()
             texts.setdefault(key, text)
             pairs[numbers.setdefault(key, len(numbers)), item] = None
-    return Captions(tuple(texts.values()), torch.tensor(list(pairs)))
+    return Captions(tuple(texts.values()), torch.tensor(list(pairs), dtype=torch.int64).reshape(-1, 2))
 
 
 def retrieve(items: Tensor, texts: Tensor, pairs: Tensor) -> RetrievalResult:
@@ -101,11 +102,9 @@ def retrieve(items: Tensor, texts: Tensor, pairs: Tensor) -> RetrievalResult:
         pairs: (P, 2) int64: `Captions.pairs`.
     Raises: DataError: a text or an item without its counterpart, bad embeddings.
     """
+    item_to_text = _direction(items, texts, pairs.flip(1), np.arange(len(items)))
     first_item = torch.full((len(texts),), len(items)).scatter_reduce(0, pairs[:, 0], pairs[:, 1], "amin").numpy()
-    return RetrievalResult(
-        text_to_item=_direction(texts, items, pairs, first_item),
-        item_to_text=_direction(items, texts, pairs.flip(1), np.arange(len(items))),
-    )
+    return RetrievalResult(text_to_item=_direction(texts, items, pairs, first_item), item_to_text=item_to_text)
 
 
 def _direction(queries: Tensor, gallery: Tensor, pairs: Tensor, clusters: np.ndarray) -> DirectionResult:

@@ -36,10 +36,12 @@ class ClassificationResult:
 
     @property
     def num_items(self) -> int:
+        """N."""
         return len(self.predictions)
 
     @property
     def num_classes(self) -> int:
+        """C."""
         return len(self.class_names)
 
     @property
@@ -110,6 +112,8 @@ def _check(items: Tensor, classes: Tensor, labels: Tensor, class_names: Sequence
         raise DataError(f"{len(classes)} class embeddings but {len(class_names)} class names")
     if len(set(class_names)) != len(class_names):
         repeated = sorted({name for name in class_names if list(class_names).count(name) > 1})
-        raise DataError(f"class names occur twice: {', '.join(repeated)}; merge the classes, nothing can tell them apart")
+        raise DataError(
+            f"class names occur twice: {', '.join(repeated)}; merge the classes, nothing can tell them apart"
+        )
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(class_names):
         raise DataError(f"labels lie in [{labels.min()}, {labels.max()}], {len(class_names)} classes allow [0, C)")

@@ -2,7 +2,7 @@
 
 ZeRO owns copies of what it trains (a flat float32 master at stages 1 and 2, partitions at stage 3), so parameters and
 moments are read and written through DeepSpeed's `safe_get_full_*` and `safe_set_full_*`, which are collective calls.
-At stage 0 in float32 DeepSpeed steps torch's own optimizer, and there are no copies.
+At stage 0 (float32 only) DeepSpeed steps torch's own optimizer, and there are no copies.
 """
 
 import logging
@@ -38,8 +38,10 @@ class DeepSpeedEngine:
         self._engine, *_ = deepspeed.initialize(
             model=model, optimizer=self._torch_optimizer, config=_deepspeed_config(config)
         )
-        self._plain = self._stage == 0 and self._dtype == torch.float32
+        self._plain = self._stage == 0
         self._num_steps = 0
+        if not self._plain:
+            self._allocate_moments(0)
 
     def __call__(self, pixel_values: Tensor, input_ids: Tensor, kept: Tensor | None) -> Features:
         """See `Engine`."""
@@ -93,7 +95,11 @@ class DeepSpeedEngine:
                 safe_set_full_optimizer_state(parameter, value, kind)
 
     def _allocate_moments(self, num_steps: int) -> None:
-        """Make the flat moments that ZeRO would make in its first step, so that there is something to write into."""
+        """Make the flat moments before the first step makes them.
+
+        There must be something to load into; and stages 1 and 2 link parameters to moments when the first parameter
+        group has stepped, which leaves the other groups without (DeepSpeed 0.19.8, `_optimizer_step`).
+        """
         zero = self._engine.optimizer
         flats = zero.fp32_partitioned_groups_flat if self._stage == 3 else zero.single_partition_of_fp32_groups
         for flat in flats:

@@ -62,7 +62,9 @@ class TrackedRun:
             experiment_id = found.experiment_id if found else client.create_experiment(experiment, artifact_root)
             run_id = client.create_run(experiment_id, run_name=name).info.run_id
         except MlflowException as error:
-            raise ConfigError(f"MLflow at {uri} cannot be used: {error.message}; start it or set tracking.uri") from None
+            raise ConfigError(
+                f"MLflow at {uri} cannot be used: {error.message}; start it or set tracking.uri"
+            ) from None
         run = cls(uri, run_id)
         pairs = [Param(key, str(value)[:6000]) for key, value in params.items()]
         for first in range(0, len(pairs), 100):
@@ -125,7 +127,6 @@ class MlflowSink:
 
 
 def _entities(metrics: Mapping[str, float], step: int) -> list[Metric]:
-
 
     now = int(time.time() * 1000)
     return [Metric(key, value, now, step) for key, value in metrics.items()]

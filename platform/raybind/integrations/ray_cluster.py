@@ -1,40 +1,44 @@
-"""Joining or starting a Ray cluster, and asking what it has."""
+"""Joining a Ray cluster, and how this package reaches its workers.
 
+The driver hands the package it has imported itself to the cluster (Ray's `py_modules`): Ray uploads it once per
+content, and every task, actor and Ray Train worker imports that copy. So workers run the driver's code on any cluster
+whose image holds the dependencies, and an installed copy of the package, editable or not, never takes its place.
+
+The other ways, and why not: `PYTHONPATH=platform` in the job's runtime environment must be repeated at each
+submission, and is wrong without a working directory; an entrypoint `env PYTHONPATH=platform python ...` does not reach
+the workers; `pip` in the runtime environment builds the package anew on each node.
+"""
+
+import logging
 import os
+from collections.abc import Mapping
+from pathlib import Path
 
 import ray
 
-from raybind.errors import ConfigError
+import raybind
 
 
-def connect(local_resources: dict[str, float] | None = None, dashboard: bool = False) -> None:
-    """Join the cluster RAY_ADDRESS names (a submitted job has it set), or start one on this machine for this process.
+def connect(local_resources: Mapping[str, float] | None = None) -> None:
+    """Join the cluster that `RAY_ADDRESS` names, as it does in a submitted job; without it start Ray on this machine.
+
+    Does nothing where this process has joined already. A cluster that happens to run on this machine is not joined
+    unless it is named.
 
     Args:
-        local_resources: custom resources of a cluster started here.
-        dashboard: whether a cluster started here has one.
-    Raises: ConfigError: RAY_ADDRESS names a cluster that does not answer.
+        local_resources: custom resources of a Ray started here, e.g. `{"tune_driver": 4}`; a cluster has its own.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if ray.is_initialized():
         return
+    # Ray leaves __pycache__ out of a working directory by itself, but not out of py_modules.
+    runtime_env = {"py_modules": [str(Path(raybind.__file__).parent)], "excludes": ["__pycache__"]}
     address = os.environ.get("RAY_ADDRESS")
-    if address is None:
-        ray.init(address="local", log_to_driver=False, include_dashboard=dashboard, resources=local_resources)
-        return
-    try:
-        ray.init(log_to_driver=False)
-    except ConnectionError as error:
-        raise ConfigError(f"RAY_ADDRESS={address!r}: no Ray cluster answers there ({error})") from None
-
-
-def check_cpus(needed: float, what: str) -> None:
-    """Raises: ConfigError: the cluster joined has fewer CPUs than the job needs, so it would wait forever."""
-    available = ray.cluster_resources().get("CPU", 0)
-    if available < needed:
-        raise ConfigError(f"the cluster has {available:g} CPUs, but {what} need {needed:g}; lower them or add nodes")
-
-
-def planned_cpus() -> float | None:
-    """CPUs a cluster started here would have; None where RAY_ADDRESS names one that is not asked yet."""
-    return None if "RAY_ADDRESS" in os.environ else float(os.cpu_count() or 1)
+    if address:
+        ray.init(address=address, runtime_env=runtime_env, logging_level=logging.WARNING)
+    else:
+        ray.init(
+            address="local",
+            resources=dict(local_resources or {}),
+            runtime_env=runtime_env,
+            logging_level=logging.WARNING,
+        )

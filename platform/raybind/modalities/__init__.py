@@ -1,18 +1,30 @@
-"""The modalities, one file each; a new one is a new file and a line here."""
+"""The modalities, one file each: a new modality is a new file here that ends in `MODALITY = ...`.
+
+Names are known without importing anything; a modality's file is imported when it is used.
+"""
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING
 
 from raybind.errors import ConfigError
-from raybind.modalities.base import Modality
-from raybind.modalities.depth import Depth
-from raybind.modalities.image import RgbImage
 
-MODALITIES: dict[str, Modality] = {modality.name: modality for modality in (Depth(), RgbImage())}
+if TYPE_CHECKING:
+    from raybind.modalities.base import Modality
 
 
-def get_modality(name: str) -> Modality:
+def modality_names() -> tuple[str, ...]:
+    """All modalities, by name."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"))
+
+
+def check_modality(name: str) -> None:
+    """Raises: ConfigError: there is no such modality."""
+    if name not in modality_names():
+        raise ConfigError(f"data.modality={name!r} is not a modality; it is one of {', '.join(modality_names())}")
+
+
+def get_modality(name: str) -> "Modality":
     """Look a modality up by name. Raises: ConfigError: there is no such modality."""
-    if name not in MODALITIES:
-        raise ConfigError(f"data.modality={name!r} is not a modality; it is one of {', '.join(MODALITIES)}")
-    return MODALITIES[name]
-
-
-__all__ = ["MODALITIES", "Modality", "get_modality"]
+    check_modality(name)
+    return importlib.import_module(f"raybind.modalities.{name}").MODALITY

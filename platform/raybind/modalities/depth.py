@@ -28,3 +28,6 @@ class Depth(Modality):
             )
         metres = torch.from_numpy(np.asarray(image).astype(np.float32)) / 1000
         return metres.clamp(MIN_DEPTH_METRES, config.max_depth_metres)[None] / config.max_depth_metres
+
+
+MODALITY = Depth()

@@ -17,3 +17,6 @@ class RgbImage(Modality):
         """See `Modality.decode`."""
         image = open_image(media, formats=("JPEG", "PNG")).convert("RGB")
         return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+
+
+MODALITY = RgbImage()

@@ -5,13 +5,13 @@ name of a file in `model/architectures`, where the package keeps its own. Only p
 anything that would change the computation is refused, never ignored.
 """
 
+import difflib
+import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import open_clip
 
 from raybind.errors import ConfigError
 
@@ -102,6 +102,12 @@ def read_architecture(name: str) -> ClipArchitecture:
     )
 
 
+def shipped_weights(arch: ClipArchitecture, tag: str) -> Path | None:
+    """The file of a base that ships with this package, or None."""
+    path = OWN_ARCHITECTURES / f"{arch.name}.{tag}.safetensors"
+    return path if path.is_file() else None
+
+
 def _read_open_clip_config(name: str) -> Mapping[str, Any]:
     own = OWN_ARCHITECTURES / f"{name}.json"
     path = own if own.is_file() else Path(name)
@@ -110,16 +116,28 @@ def _read_open_clip_config(name: str) -> Mapping[str, Any]:
             return json.loads(path.read_text())
         except (OSError, ValueError) as error:
             raise ConfigError(f"architecture file {path} cannot be read: {error}") from None
-    config = open_clip.get_model_config(name)
-    if config is None:
+    known = _open_clip_configs()
+    if name not in known:
+        close = ", ".join(difflib.get_close_matches(name, known, n=3)) or "ViT-L-14, ViT-B-32, ..."
         raise ConfigError(
-            f"architecture {name!r} is not an open_clip model; give one of open_clip.list_models(), e.g. 'ViT-L-14', "
-            "or the path of a JSON file in open_clip's format"
+            f"architecture {name!r} is not an open_clip model; near it: {close}; or give the path of a JSON file in "
+            "open_clip's format"
         )
-    return config
+    return json.loads(known[name].read_text())
+
+
+def _open_clip_configs() -> dict[str, Path]:
+    # Found without importing open_clip, which takes seconds.
+    spec = importlib.util.find_spec("open_clip")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    folder = Path(spec.submodule_search_locations[0]) / "model_configs"
+    return {path.stem: path for path in folder.glob("*.json")}
 
 
 def _refuse_unknown(name: str, section: str, values: Mapping[str, Any], known: set[str]) -> None:
     unknown = sorted(set(values) - known)
     if unknown:
-        raise ConfigError(f"architecture {name!r}: {section} sets {', '.join(unknown)}, which is not a plain CLIP tower")
+        raise ConfigError(
+            f"architecture {name!r}: {section} sets {', '.join(unknown)}, which is not a plain CLIP tower"
+        )

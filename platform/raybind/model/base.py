@@ -14,7 +14,7 @@ from open_clip.factory import load_state_dict
 from torch import Tensor
 
 from raybind.errors import ConfigError
-from raybind.model.architecture import OWN_ARCHITECTURES, ClipArchitecture
+from raybind.model.architecture import OWN_ARCHITECTURES, ClipArchitecture, shipped_weights
 
 State = dict[str, Tensor]
 
@@ -70,10 +70,9 @@ def load_base(arch: ClipArchitecture, weights: str) -> Base:
 
 def locate_weights(arch: ClipArchitecture, weights: str) -> Path | None:
     """The local file that `weights` means, or None for a tag that open_clip downloads. Raises: ConfigError: neither."""
-    shipped = OWN_ARCHITECTURES / f"{arch.name}.{weights}.safetensors"
-    for path in (shipped, Path(weights)):
-        if path.is_file():
-            return path
+    path = shipped_weights(arch, weights) or Path(weights)
+    if path.is_file():
+        return path
     tags = pretrained.list_pretrained_tags_by_model(arch.name)
     if weights in tags:
         return None

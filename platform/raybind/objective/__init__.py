@@ -1,5 +1,1 @@
 """What training minimises."""
-
-from raybind.objective.contrastive import contrastive_loss
-
-__all__ = ["contrastive_loss"]

@@ -3,9 +3,10 @@
 Legend: B local batch, G global batch (B * world_size), E embedding_dim.
 """
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as dist_nn
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -39,11 +40,26 @@ def gather(x: Tensor) -> Tensor:
     """Concatenate `x` of all ranks, in the order of ranks; gradients flow back to the rank they belong to."""
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return x
-    if not x.is_floating_point():
+    return _Gather.apply(x)
+
+
+class _Gather(torch.autograd.Function):
+    """All-gather whose backward pass sums the gradients of all ranks and keeps this rank's rows.
+
+    torch's own differentiable gathers are deprecated or private in 2.14.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
         dist.all_gather(parts, x.contiguous())
         return torch.cat(parts)
-    return torch.cat(dist_nn.all_gather(x.contiguous()))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        gradient_GE = gradients[0].contiguous()
+        dist.all_reduce(gradient_GE)
+        return gradient_GE.chunk(dist.get_world_size())[dist.get_rank()]
 
 
 def _rows_loss(logits_BG: Tensor, target_B: Tensor, valid_G: Tensor, valid_B: Tensor) -> Tensor:

@@ -81,9 +81,7 @@ def read_optimizer(folder: Path, state: CheckpointState) -> OptimizerState:
     moments = load_file(folder / "optimizer.safetensors")
 
     def named(kind: str) -> dict[str, Tensor]:
-        return {
-            name.removeprefix(f"{kind}."): value for name, value in moments.items() if name.startswith(f"{kind}.")
-        }
+        return {name.removeprefix(f"{kind}."): value for name, value in moments.items() if name.startswith(f"{kind}.")}
 
     return OptimizerState(state.optimizer_steps, named("exp_avg"), named("exp_avg_sq"))
 

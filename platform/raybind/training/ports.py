@@ -84,5 +84,3 @@ class MetricSink(Protocol):
     def close(self) -> None:
         """Hand over what is still waiting."""
         ...
-
-

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from raybind.model.bound import MAX_LOGIT_SCALE
-from raybind.objective import contrastive_loss
+from raybind.objective.contrastive import contrastive_loss
 from raybind.training.batch import Batch
 from raybind.training.ports import Engine
 
@@ -28,4 +28,4 @@ def train_step(engine: Engine, batch: Batch, lr: float) -> StepResult:
     engine.backward(loss)
     grad_norm = engine.step(lr)
     engine.clamp("logit_scale", 0.0, MAX_LOGIT_SCALE)
-    return StepResult(loss.detach(), float(features.scale), grad_norm)
+    return StepResult(loss.detach(), float(features.scale.detach()), grad_norm)

@@ -81,7 +81,7 @@ def mark_problems(items: Iterable[SourceItem]) -> list[SourceItem]:
 
 
 def read_media(storage: Storage, files: Sequence[tuple[str, str]]) -> tuple[MediaFile, ...]:
-    """Read (suffix, key) pairs. Raises: UnpackableSample: a file is missing or may not be read."""
+    """Read (suffix, key) pairs. Raises: UnpackableSample: a file is missing or may not be read; OSError: no storage."""
     return tuple(MediaFile(suffix, _read(storage, key)) for suffix, key in files)
 
 
@@ -119,7 +119,9 @@ def _problem(item: SourceItem, seen: set[str]) -> str | None:
 def _read(storage: Storage, key: str) -> bytes:
     try:
         return storage.read(key)
-    except FileNotFoundError:
+    except PermissionError:
+        raise UnpackableSample("no permission to read the file", key) from None
+    except OSError:
+        if storage.exists(key):
+            raise
         raise UnpackableSample("file is missing", key) from None
-    except (PermissionError, IsADirectoryError) as error:
-        raise UnpackableSample(f"file cannot be read: {error.strerror}", key) from None

@@ -1,14 +1,15 @@
 """A folder with `annotations.jsonl`: one JSON object per line, media paths relative to the folder.
 
-| key                                                  | meaning                                                      |
-|------------------------------------------------------|--------------------------------------------------------------|
-| `id`                                                 | sample id: letters, digits, `-`, `_`                         |
-| `video`, `image`, `depth`, `audio`, `infrared` or `thermal` | path; for depth and infrared also a list of up to eight key frames |
-| `captions`                                           | list of texts of equal standing                              |
-| `label`                                              | class name                                                   |
-| `split`                                              | optional; without it the split is drawn from the id          |
-| `source`, `license`                                  | optional, kept with the sample                               |
-| any other key with a string value                    | a class name of the label set of that name, e.g. `scene`     |
+| key                                    | meaning                                                                |
+|----------------------------------------|------------------------------------------------------------------------|
+| `id`                                   | sample id: letters, digits, `-`, `_`                                   |
+| `video`, `image`, `audio`              | path                                                                   |
+| `depth`, `infrared` (also `thermal`)   | path, or a list of up to eight key frames                              |
+| `captions`                             | list of texts of equal standing                                        |
+| `label`                                | class name                                                             |
+| `split`                                | optional; without it the split is drawn from the id                    |
+| `source`, `license`                    | optional, kept with the sample                                         |
+| any other key with a string value      | a class name of the label set of that name, e.g. `scene`               |
 
 Underscores in class names become spaces, since a class name is a phrase that a prompt can take.
 """

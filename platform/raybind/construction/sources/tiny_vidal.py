@@ -36,9 +36,9 @@ class TinyVidalSource:
 
     def load(self, item: SourceItem, modality: str) -> Sample:
         """Render the sample with all its modalities; asking for its next modality costs nothing."""
-        return _render(self.config, item.split, item.record["number"])
+        return _render(self.config.model_dump_json(), item.split, item.record["number"])
 
 
 @lru_cache(maxsize=1)
-def _render(config: TinyVidalConfig, split: str, number: int) -> Sample:
-    return render_sample(config, split, number)
+def _render(config_json: str, split: str, number: int) -> Sample:
+    return render_sample(TinyVidalConfig.model_validate_json(config_json), split, number)

@@ -72,10 +72,7 @@ class VidalSource:
         if len(texts.get("keyframes", ())) > MAX_KEY_FRAMES:
             raise UnpackableSample(f"more than {MAX_KEY_FRAMES} key-frame captions (ofa)")
         metadata = make_metadata({"id": item.id, "texts": texts, "source": "VIDAL"})
-        place = item.record["places"][modality]
-        files = [(file_type(modality, place), place)]
-        if modality in _KEY_FRAME_FOLDERS:
-            files = self._key_frames(modality, place)
+        files = self._files(modality, item.record["places"][modality])
         return Sample(metadata, item.split, {modality: read_media(self.storage, files)})
 
     def _items(self) -> Iterator[SourceItem]:
@@ -100,6 +97,12 @@ class VidalSource:
                 if name in listings[parent]:
                     found.setdefault(modality, place)
         return found
+
+    def _files(self, modality: str, place: str) -> list[tuple[str, str]]:
+        """Suffix and storage key of each media file of a modality."""
+        if modality in _KEY_FRAME_FOLDERS:
+            return self._key_frames(modality, place)
+        return [(file_type(modality, place), place)]
 
     def _key_frames(self, modality: str, folder: str) -> list[tuple[str, str]]:
         kind = MEDIA_TYPES[modality][0]

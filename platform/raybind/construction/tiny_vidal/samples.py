@@ -69,9 +69,7 @@ def _visible_media(
 ) -> dict[str, tuple[MediaFile, ...]]:
     if set(config.modalities) == {"audio"}:
         return {}
-    scene = draw_scene(
-        composition, _generator(config, split, number, "scene"), config.image_size_px, config.num_frames
-    )
+    scene = draw_scene(composition, _generator(config, split, number, "scene"), config.image_size_px, config.num_frames)
     frames = render(scene, _generator(config, split, number, "sensor"))
     key_frame = int(_generator(config, split, number, "image").integers(config.num_frames))
     encoders = {

@@ -15,8 +15,8 @@ from raybind.construction.tiny_vidal.world import Composition
 
 Array = np.ndarray
 
-RADIUS_METRES = {"small": 0.48, "medium": 0.54, "large": 0.60}
-DISTANCE_METRES = {"near": 2.6, "midway": 3.05, "far": 3.55}
+RADIUS_METRES = {"small": 0.50, "medium": 0.56, "large": 0.62}
+DISTANCE_METRES = {"near": 2.7, "midway": 3.05, "far": 3.4}
 NUM_BEFORE = 3
 """Instants before the first frame, whose traces make the motion visible in a still."""
 _FOCAL = 1.3
@@ -43,14 +43,15 @@ class Scene:
 def draw_scene(composition: Composition, rng: np.random.Generator, size_px: int, num_frames: int) -> Scene:
     """Draw everything that the attributes leave open."""
     origin = np.array([rng.uniform(-0.12, 0.12), rng.uniform(1.0, 1.3), rng.uniform(-0.1, 0.1)], np.float32)
-    target = np.array([rng.uniform(-0.1, 0.1), rng.uniform(0.55, 0.7), 2.95], np.float32)
+    poses = _poses(composition, rng, num_frames)
+    target = poses.centre[NUM_BEFORE:].mean(0) + rng.uniform(-0.05, 0.05, 3).astype(np.float32)
     light = np.array([rng.uniform(-0.7, 0.7), 1.0, rng.uniform(-1.1, -0.6)])
     return Scene(
         composition=composition,
         origin=origin,
         directions=_rays(origin, target, rng.normal(0, 0.02), size_px),
         focal_px=_FOCAL * size_px,
-        poses=_poses(composition, rng, num_frames),
+        poses=poses,
         light=(light / np.linalg.norm(light)).astype(np.float32),
         brightness=float(rng.uniform(0.92, 1.08)),
     )
@@ -74,9 +75,7 @@ def _poses(composition: Composition, rng: np.random.Generator, num_frames: int) 
     place = [rng.uniform(-0.12, 0.12), 0, DISTANCE_METRES[composition.distance] + rng.uniform(-0.1, 0.1)]
     centre = place + offset * radius.mean()
     centre[:, 1] += BOTTOM[composition.shape] * radius
-    return Poses(
-        centre.astype(np.float32), _rotations(yaw, roll + rng.normal(0, 0.04)), radius.astype(np.float32)
-    )
+    return Poses(centre.astype(np.float32), _rotations(yaw, roll + rng.normal(0, 0.04)), radius.astype(np.float32))
 
 
 def _move(motion: str, rng: np.random.Generator, num_frames: int) -> tuple[Array, Array, Array]:
@@ -87,18 +86,19 @@ def _move(motion: str, rng: np.random.Generator, num_frames: int) -> tuple[Array
     offset, roll, scale = np.zeros((len(frame), 3)), np.zeros(len(frame)), np.ones(len(frame))
     match motion:
         case "sliding":
-            offset[:, 0] = 0.65 * np.sin(phase)
+            offset[:, 0] = 0.4 * np.sin(phase)
         case "bouncing":
-            offset[:, 1] = 0.9 * abs(np.sin(phase))
+            offset[:, 1] = 0.6 * abs(np.sin(phase))
         case "circling":
-            offset[:, 0], offset[:, 1] = 0.45 * side * np.cos(phase), 0.45 + 0.45 * np.sin(phase)
+            offset[:, 0], offset[:, 1] = 0.32 * side * np.cos(phase), 0.32 + 0.32 * np.sin(phase)
         case "swinging":
-            roll = 0.55 * np.sin(phase)
+            roll = 0.45 * np.sin(phase)
+            offset[:, 0], offset[:, 1] = -0.3 * np.sin(phase), 0.35 * np.sin(phase) ** 2
         case "pulsing":
-            scale = 1 + 0.25 * np.sin(phase)
+            scale = 1 + 0.2 * np.sin(phase)
         case "climbing":
             done = frame / max(num_frames - 1, 1)
-            offset[:, 0], offset[:, 1] = side * (done - 0.5), np.maximum(0.9 * done, -0.1)
+            offset[:, 0], offset[:, 1] = 0.8 * side * (done - 0.5), np.maximum(0.7 * done, -0.1)
         case "shaking":
             offset[:, 0], roll = 0.13 * (-1.0) ** frame, 0.1 * side * (-1.0) ** frame
     return offset, roll, scale

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 Array = np.ndarray
-_FAR = 9.8
+_FAR = 9.0
 _FLOOR, _SIDE, _BACK, _EXTRA = range(4)
 _RISE = 0.2
 """Height of a step, metres."""

@@ -1,0 +1,117 @@
+"""Running a checked training job: `integrations.ray_train` -> `training.loop` in every worker.
+
+This is the composition root: it alone knows which adapters stand behind the ports.
+"""
+
+import importlib.metadata
+import json
+import platform
+from typing import Any
+
+import ray
+import ray.train
+import yaml
+from ray.util.queue import Queue
+
+from raybind import __version__
+from raybind.app.console import Progress, console, show_parameters
+from raybind.app.train import RUN_RECORD, Plan, cpus_needed, make_plan, run_storage, too_few_cpus
+from raybind.config.base import flatten
+from raybind.config.train import TrainConfig
+from raybind.data.reader import SampleReader
+from raybind.errors import ConfigError, RayBindError
+from raybind.integrations.mlflow import TrackedRun, tracking_uri
+from raybind.integrations.progress import relayed
+from raybind.integrations.ray_cluster import connect
+from raybind.integrations.ray_data import StreamPlan, dataset_factory
+from raybind.integrations.ray_train import newest_cursor, run_workers
+from raybind.model.architecture import read_architecture
+from raybind.model.bound import describe_model
+
+
+def run(config: TrainConfig) -> ray.train.Result:
+    """Train to the end of the schedule. Raises: RayBindError: the run failed for good."""
+    connect()
+    cpus = ray.cluster_resources().get("CPU", 0)
+    if cpus < cpus_needed(config):
+        raise ConfigError(too_few_cpus(config, cpus))
+    plan = make_plan(config)
+    show_parameters(describe_model(config.model))
+    tracked = _open_run(config, plan)
+    console.print(f"run {config.run.name}: MLflow run {tracked.run_id} at {tracked.uri}")
+    try:
+        with relayed(Progress(plan.schedule.total_steps).show) as queue:
+            result = _train(config, plan, tracked, queue)
+    except BaseException as error:
+        tracked.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        if isinstance(error, ray.train.TrainingFailedError):
+            raise RayBindError(_first_cause(error)) from error
+        raise
+    tracked.finish("FINISHED")
+    console.print(f"checkpoint: {result.checkpoint.path if result.checkpoint else 'none'}")
+    return result
+
+
+def _train(config: TrainConfig, plan: Plan, tracked: TrackedRun, queue: Queue) -> ray.train.Result:
+    arch = read_architecture(config.model.base.architecture)
+    stream = StreamPlan(
+        SampleReader(plan.index, config.data, arch.vision.image_size, config.run.seed),
+        plan.batching,
+        plan.schedule.total_steps,
+        config.cluster.num_workers,
+        config.cluster.reader_cpus,
+    )
+    storage = run_storage(config)
+    arguments = {
+        "config": config.model_dump(mode="json"),
+        "plan": (plan.batching, plan.schedule),
+        "mlflow": (tracked.uri, tracked.run_id),
+        "queue": queue,
+    }
+    return run_workers(_start_worker, arguments, config, dataset_factory(stream, lambda: newest_cursor(storage)))
+
+
+def _start_worker(arguments: dict[str, Any]) -> None:
+    # DeepSpeed takes seconds to import, which the driver need not spend.
+    from raybind.app.train_worker import train_worker
+
+    train_worker(arguments)
+
+
+def _open_run(config: TrainConfig, plan: Plan) -> TrackedRun:
+    """The MLflow run: that of the run's record where there is one, else a new one."""
+    storage = run_storage(config)
+    uri = tracking_uri(config.tracking, config.run.output)
+    if storage.exists(RUN_RECORD):
+        tracked = TrackedRun(uri, json.loads(storage.read(RUN_RECORD))["mlflow_run_id"])
+        tracked.resume()
+        return tracked
+    tracked = TrackedRun.start(
+        uri,
+        config.tracking.experiment,
+        config.run.name,
+        params=flatten(config),
+        tags={
+            "raybind.modality": config.data.modality,
+            "raybind.manifest_digest": plan.index.manifest_digest,
+            "raybind.version": __version__,
+        },
+    )
+    tracked.log_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), "config.yaml")
+    tracked.log_text(_environment(), "environment.txt")
+    tracked.log_text("\n".join(f"{part}\t{n}" for part, n in describe_model(config.model)), "trainable_parameters.tsv")
+    record = {"mlflow_run_id": tracked.run_id, "config": config.model_dump(mode="json")}
+    storage.write(RUN_RECORD, json.dumps(record, indent=1).encode())
+    return tracked
+
+
+def _environment() -> str:
+    packages = sorted({f"{d.metadata['Name']}=={d.version}" for d in importlib.metadata.distributions()}, key=str.lower)
+    return "\n".join([f"Python {platform.python_version()} on {platform.platform()}", *packages])
+
+
+def _first_cause(error: BaseException) -> str:
+    """The message of what went wrong in a worker, without the frames around it."""
+    failures = getattr(error, "worker_failures", None) or {}
+    first = next(iter(failures.values()), error)
+    return str(first)

@@ -1,0 +1,96 @@
+"""What each Ray Train worker of a training job runs: the composition root behind the ports of `training.loop`."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import torch
+
+from raybind.config.train import TrainConfig
+from raybind.data.order import Cursor
+from raybind.data.reader import Arrays
+from raybind.integrations.deepspeed import DeepSpeedEngine
+from raybind.integrations.mlflow import MlflowSink, TrackedRun
+from raybind.integrations.progress import QueueSink
+from raybind.integrations.ray_data import iterate_shard
+from raybind.integrations.ray_train import RayWorkerContext
+from raybind.model.architecture import read_architecture
+from raybind.model.bound import build_model
+from raybind.model.tokenizer import Tokenizer
+from raybind.training.batch import Collator
+from raybind.training.checkpoint import (
+    check_base,
+    load_parameters,
+    read_optimizer,
+    read_parameters,
+    read_state,
+    restore_generator,
+)
+from raybind.training.loop import Loop
+from raybind.training.ports import MetricSink
+
+
+def train_worker(arguments: dict[str, Any]) -> None:
+    """What each Ray Train worker runs: build the parts, restore, loop."""
+    config = TrainConfig.model_validate(arguments["config"])
+    batching, schedule = arguments["plan"]
+    torch.set_num_threads(config.cluster.threads_per_worker)
+    context = RayWorkerContext()
+    torch.manual_seed(config.run.seed + context.rank)
+    model, base_fingerprint = build_model(config.model, config.run.seed)
+    arch = read_architecture(config.model.base.architecture)
+    with context.latest_checkpoint() as folder:
+        state = read_state((folder / "state.json").read_bytes()) if folder else None
+        if state is not None and folder is not None:
+            check_base(state, base_fingerprint)
+            load_parameters(model, read_parameters(folder))
+        engine = DeepSpeedEngine(model, config)
+        if state is not None and folder is not None:
+            engine.load_optimizer_state(read_optimizer(folder, state))
+            restore_generator(folder, context.rank)
+
+    def batches(start: Cursor) -> Iterator[Arrays]:
+        return iterate_shard(ray.train.get_dataset_shard("train"))
+
+    loop = Loop(
+        config=config,
+        engine=engine,
+        collate=Collator(
+            Tokenizer(arch.text.vocab_size, arch.text.context_length),
+            arch.vision.num_patches,
+            config.model.mask_ratio,
+            config.run.seed,
+            context.device,
+        ),
+        batches=batches,
+        batching=batching,
+        schedule=schedule,
+        context=context,
+        sink=_sink(context, arguments),
+        base_fingerprint=base_fingerprint,
+    )
+    loop.run(state.step if state else 0)
+
+
+class _FanOut:
+    """Several sinks as one; none for the ranks that record nothing."""
+
+    def __init__(self, *sinks: MetricSink) -> None:
+        self._sinks = sinks
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        for sink in self._sinks:
+            sink.log(step, metrics)
+
+    def close(self) -> None:
+        for sink in self._sinks:
+            sink.close()
+
+
+def _sink(context: RayWorkerContext, arguments: dict[str, Any]) -> MetricSink:
+    if context.rank != 0:
+        return _FanOut()
+    spool = Path(tempfile.mkdtemp(prefix="raybind-metrics-")) / "metrics.jsonl"
+    return _FanOut(MlflowSink(TrackedRun(*arguments["mlflow"]), spool), QueueSink(arguments["queue"]))

@@ -1,0 +1,199 @@
+"""TinyVIDAL: the hold-out and the balance that make its test fair, and samples that are what the format says."""
+
+import io
+from collections import Counter
+from itertools import combinations
+
+import av
+import cv2
+import numpy as np
+import pytest
+import soundfile
+from sklearn.metrics import mutual_info_score
+
+from raybind.config.base import validate
+from raybind.config.tiny_vidal import TinyVidalConfig
+from raybind.construction.tiny_vidal import Composition, classes, composition, generate, num_samples, render_sample
+from raybind.construction.tiny_vidal.captions import write_texts
+from raybind.construction.tiny_vidal.contact_sheet import contact_sheet
+from raybind.construction.tiny_vidal.scene import draw_scene
+from raybind.construction.tiny_vidal.world import ATTRIBUTES, CLASS_ATTRIBUTES, SPLITS
+from raybind.data.sample import Sample
+from raybind.errors import ConfigError
+
+CONFIG = TinyVidalConfig()
+MODALITIES = tuple(CLASS_ATTRIBUTES)
+
+
+def draw(split: str, count: int, seed: int = 0) -> list[Composition]:
+    return [composition(seed, split, number) for number in range(count)]
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[Sample]:
+    return [render_sample(CONFIG, "test", number) for number in range(8)]
+
+
+def decode(data: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_test_classes_never_occur_in_training_or_validation_of_any_seed(modality: str) -> None:
+    seen = {c.labels()[modality] for seed in (0, 1, 2) for split in ("train", "val") for c in draw(split, 192, seed)}
+    unseen = {c.labels()[modality] for seed in (0, 1, 2) for c in draw("test", 48, seed)}
+    assert not seen & unseen
+    assert unseen == set(classes(modality, "test"))
+    assert seen == set(classes(modality, "train")) == set(classes(modality, "val"))
+    assert len(unseen) == 16
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("count", [96, 100, 250])
+def test_classes_are_balanced_at_any_number_of_samples(modality: str, split: str, count: int) -> None:
+    counts = Counter(c.labels()[modality] for c in draw(split, count))
+    per_class = [counts[name] for name in classes(modality, split)]
+    assert max(per_class) - min(per_class) <= (0 if count == 96 else 1)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_every_attribute_is_uniform(split: str) -> None:
+    drawn = draw(split, 480)
+    for name, values in ATTRIBUTES.items():
+        assert Counter(getattr(c, name) for c in drawn) == dict.fromkeys(values, 480 // len(values))
+
+
+def test_attributes_say_nothing_about_each_other_beyond_the_hold_out() -> None:
+    drawn = draw("train", 4800)
+    bound = {frozenset(pair) for pair in CLASS_ATTRIBUTES.values()}
+    for first, second in combinations(ATTRIBUTES, 2):
+        bits = mutual_info_score([getattr(c, first) for c in drawn], [getattr(c, second) for c in drawn]) / np.log(2)
+        if frozenset((first, second)) in bound:
+            assert bits == pytest.approx(1.0 if "temperature" in (first, second) else np.log2(4 / 3), abs=1e-6)
+        else:
+            assert bits < 0.06, (first, second)
+
+
+def test_no_attribute_favours_one_candidate_shape_of_a_test_class_over_the_others() -> None:
+    """Shapes that share a test colour have the same partners in training, so only the shape itself tells them apart."""
+    seen = {modality: set(classes(modality, "train")) for modality in MODALITIES}
+    candidates: dict[str, set[str]] = {}
+    for c in draw("test", 96):
+        candidates.setdefault(c.colour, set()).add(c.shape)
+    for shapes in candidates.values():
+        partners = [
+            {
+                (m, phrase.replace(shape, "?"))
+                for m in ("image", "depth", "video")
+                for phrase in seen[m]
+                if shape in phrase
+            }
+            for shape in shapes
+        ]
+        assert all(p == partners[0] for p in partners)
+
+
+def test_position_and_viewpoint_say_nothing_about_the_shape() -> None:
+    rng = np.random.default_rng(0)
+    drawn = draw("train", 960)
+    scenes = [draw_scene(c, rng, 32, 1) for c in drawn]
+    shape = [c.shape for c in drawn]
+    nuisances = {
+        "aside": [s.poses.centre[-1, 0] for s in scenes],
+        "apparent size": [s.poses.radius[-1] / s.poses.centre[-1, 2] for s in scenes],
+        "camera height": [s.origin[1] for s in scenes],
+        "brightness": [s.brightness for s in scenes],
+    }
+    for name, values in nuisances.items():
+        thirds = np.digitize(values, np.quantile(values, [1 / 3, 2 / 3]))
+        assert mutual_info_score(shape, thirds) / np.log(2) < 0.03, name
+
+
+def test_a_sample_is_a_function_of_its_number_alone(samples: list[Sample]) -> None:
+    assert render_sample(CONFIG, "test", 3) == samples[3]
+    assert render_sample(CONFIG.model_copy(update={"seed": 1}), "test", 3) != samples[3]
+    only = render_sample(CONFIG.model_copy(update={"modalities": ("depth", "audio")}), "test", 3)
+    assert only.metadata == samples[3].metadata
+    assert only.media == {name: samples[3].media[name] for name in ("depth", "audio")}
+
+
+def test_media_are_what_the_format_promises(samples: list[Sample]) -> None:
+    for sample in samples:
+        assert set(sample.media) == set(CONFIG.modalities)
+        assert [file.suffix for file in sample.media["depth"]] == [f"{i}.png" for i in range(8)]
+        assert [file.suffix for file in sample.media["infrared"]] == [f"{i}.jpg" for i in range(8)]
+        for file in sample.media["depth"]:
+            depth = decode(file.data)
+            assert (depth.shape, depth.dtype) == ((112, 112), np.uint16)
+            assert 0 < (depth == 0).mean() < 0.01
+            assert depth.max() <= 10_000 and depth[depth > 0].min() > 1_000
+        assert decode(sample.media["image"][0].data).shape == (112, 112, 3)
+        waveform, rate_hz = soundfile.read(io.BytesIO(sample.media["audio"][0].data))
+        assert (rate_hz, waveform.shape) == (16_000, (32_000,)) and 0.1 < np.abs(waveform).max() <= 1
+        with av.open(io.BytesIO(sample.media["video"][0].data)) as container:
+            assert [frame.width for frame in container.decode(video=0)] == [112] * 8
+
+
+def test_modalities_show_the_same_thing() -> None:
+    """A hot object is brighter than its surroundings in infrared exactly where depth says that it stands."""
+    config = CONFIG.model_copy(update={"modalities": ("depth", "infrared")})
+    for number in range(96):
+        if (c := composition(0, "train", number)).temperature == "hot" and (c.setting, c.motion) == (
+            "plain",
+            "resting",
+        ):
+            break
+    media = render_sample(config, "train", number).media
+    metres, heat = decode(media["depth"][0].data) / 1000, decode(media["infrared"][0].data) / 255
+    assert ((heat > 0.7).sum()) > 300
+    assert 2 < np.median(metres[heat > 0.7]) < 4
+    ground = {"near": 2.6, "midway": 3.05, "far": 3.55}[c.distance]
+    assert metres[heat > 0.7].mean() == pytest.approx(ground, abs=0.8)
+
+
+def test_texts_speak_the_words_of_the_labels() -> None:
+    rng = np.random.default_rng(0)
+    for c in draw("train", 96):
+        texts = write_texts(c, rng, 8)
+        assert len(texts.keyframes) == 8
+        assert all(c.shape in (caption or "") for caption in texts.keyframes)
+        assert c.labels()["audio"].split(" ", 1)[1] in (texts.sound or "")
+        words = (c.shape, c.colour, c.temperature, c.motion, c.sound, c.size)
+        assert all(word in (texts.enhanced or "") for word in words)
+        assert c.motion in (texts.video or "") and "#" in (texts.raw or "")
+        foreign = set(ATTRIBUTES["shape"] + ATTRIBUTES["colour"] + ATTRIBUTES["motion"]) - {c.shape, c.colour, c.motion}
+        everything = " ".join([*map(str, texts.keyframes), str(texts.enhanced), str(texts.raw)])
+        assert not foreign & set(everything.replace("#", " ").replace(".", " ").split())
+
+
+def test_labels_are_phrases_for_prompts() -> None:
+    c = Composition("cone", "orange", "stairs", "hot", "bouncing", "bell", "large", "near")
+    assert {name: phrase for name, phrase in c.labels().items() if name in MODALITIES} == {
+        "image": "an orange cone",
+        "depth": "a cone on the stairs",
+        "infrared": "a hot cone",
+        "video": "a bouncing cone",
+        "audio": "a bouncing bell",
+    }
+
+
+def test_generate_makes_all_splits_lazily() -> None:
+    config = TinyVidalConfig(num_train=2, num_val=1, num_test=1, image_size_px=32, num_frames=2, modalities=("image",))
+    assert num_samples(config) == {"train": 2, "val": 1, "test": 1}
+    made = list(generate(config))
+    assert [s.split for s in made] == ["train", "train", "val", "test"]
+    assert len({s.metadata.id for s in made}) == 4
+    assert next(generate(CONFIG.model_copy(update={"num_train": 10**9}))).metadata.id == "tiny-train-000000"
+
+
+def test_contact_sheet_is_a_picture_of_all_samples(samples: list[Sample]) -> None:
+    audio_only = Sample(samples[0].metadata, "test", {"audio": samples[0].media["audio"]})
+    picture = decode(contact_sheet([*samples[:2], audio_only]))
+    assert picture.shape[0] > 3 * 112 and picture.std() > 10
+
+
+@pytest.mark.parametrize("modalities", [(), ("depth", "depth")])
+def test_modalities_are_named_once(modalities: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="modalit"):
+        validate(TinyVidalConfig, {"modalities": modalities})
