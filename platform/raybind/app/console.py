@@ -21,6 +21,23 @@ def show_parameters(table: list[tuple[str, int]]) -> None:
     console.print(out)
 
 
+VALIDATION_METRICS = {
+    "zero_shot/top1": "zero-shot top-1",
+    "retrieval/text_to_item/recall_at_1": "text->item R@1",
+    "retrieval/text_to_item/recall_at_10": "R@10",
+}
+
+
+def _validation(metrics: Mapping[str, float]) -> str:
+    shown = [
+        f"{label} {value:.1%}"
+        for name, label in VALIDATION_METRICS.items()
+        for key, value in metrics.items()
+        if key.partition("/")[2] == name
+    ]
+    return f"[bold]{next(iter(metrics)).partition('/')[0]}[/]  " + "  ".join(shown)
+
+
 class Progress:
     """One line per record: step, loss, samples/s, temperature, time left."""
 
@@ -29,7 +46,10 @@ class Progress:
         self._first: tuple[int, float] | None = None
 
     def show(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Print the record of a step."""
+        """Print the record of a step, of training or of a validation."""
+        if "train/loss" not in metrics:
+            console.print(f"step {step:>{len(str(self._total_steps))}}/{self._total_steps}  {_validation(metrics)}")
+            return
         bad = metrics["data/bad_samples"]
         console.print(
             f"step {step:>{len(str(self._total_steps))}}/{self._total_steps}"

@@ -65,6 +65,8 @@ def check(config: TrainConfig) -> None:
     check_location("data.root", config.data.root)
     check_location("run.output", config.run.output)
     plan = make_plan(config)
+    if config.validation.split is not None:
+        read_split(open_storage(config.data.root), config.data.modality, config.validation.split)
     _check_same_run(config, run_storage(config))
     if "RAY_ADDRESS" not in os.environ and (cpus := os.cpu_count() or 1) < cpus_needed(config):
         raise ConfigError(too_few_cpus(config, cpus))

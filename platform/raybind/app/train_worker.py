@@ -8,16 +8,22 @@ from typing import Any
 import ray.train
 import torch
 
+from raybind.app.validation import Validation, spread
 from raybind.config.train import TrainConfig
+from raybind.data.manifest import read_split
 from raybind.data.order import Cursor
-from raybind.data.reader import Arrays
+from raybind.data.reader import Arrays, SampleReader
+from raybind.data.storage import open_storage
 from raybind.integrations.deepspeed import DeepSpeedEngine
 from raybind.integrations.mlflow import MlflowSink, TrackedRun
 from raybind.integrations.progress import QueueSink
 from raybind.integrations.ray_data import iterate_shard
 from raybind.integrations.ray_train import RayWorkerContext
-from raybind.model.architecture import read_architecture
+from raybind.modalities import get_modality
+from raybind.model.architecture import ClipArchitecture, read_architecture
 from raybind.model.bound import build_model
+from raybind.model.encode import remembering, text_encoder
+from raybind.model.prompts import modality_templates
 from raybind.model.tokenizer import Tokenizer
 from raybind.training.batch import Collator
 from raybind.training.checkpoint import (
@@ -29,7 +35,7 @@ from raybind.training.checkpoint import (
     restore_generator,
 )
 from raybind.training.loop import Loop
-from raybind.training.ports import MetricSink
+from raybind.training.ports import Engine, MetricSink, WorkerContext
 
 
 def train_worker(arguments: dict[str, Any]) -> None:
@@ -54,11 +60,12 @@ def train_worker(arguments: dict[str, Any]) -> None:
     def batches(start: Cursor) -> Iterator[Arrays]:
         return iterate_shard(ray.train.get_dataset_shard("train"))
 
+    tokenizer = Tokenizer(arch.text.vocab_size, arch.text.context_length)
     loop = Loop(
         config=config,
         engine=engine,
         collate=Collator(
-            Tokenizer(arch.text.vocab_size, arch.text.context_length),
+            tokenizer,
             arch.vision.num_patches,
             config.model.mask_ratio,
             config.run.seed,
@@ -70,8 +77,28 @@ def train_worker(arguments: dict[str, Any]) -> None:
         context=context,
         sink=_sink(context, arguments),
         base_fingerprint=base_fingerprint,
+        validate=_validation(config, arch, tokenizer, engine, context),
     )
     loop.run(state.step if state else 0)
+
+
+def _validation(
+    config: TrainConfig, arch: ClipArchitecture, tokenizer: Tokenizer, engine: Engine, context: WorkerContext
+) -> Validation | None:
+    validation, data = config.validation, config.data
+    if validation.split is None:
+        return None
+    index = read_split(open_storage(data.root), data.modality, validation.split)
+    encode_texts = text_encoder(engine.encode_text, tokenizer, context.device)
+    return Validation(
+        reader=SampleReader(index, data, arch.vision.image_size, config.run.seed),
+        numbers=spread(len(index), validation.max_samples),
+        engine=engine,
+        encode_texts=encode_texts if config.model.train_language else remembering(encode_texts),
+        context=context,
+        label_set=validation.label_set,
+        templates=modality_templates(get_modality(data.modality).photo_words),
+    )
 
 
 class _FanOut:

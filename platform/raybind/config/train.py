@@ -74,6 +74,17 @@ class TrainingConfig(Config):
     """Newest checkpoints that stay in storage."""
 
 
+class ValidationConfig(Config):
+    """Evaluation on the side, whenever a checkpoint is written; the training itself is the same with and without it."""
+
+    split: str | None = "val"
+    """Split to evaluate on; null evaluates nothing."""
+    max_samples: int = Field(512, ge=1)
+    """Samples at most, spread evenly over the split; they stay in the workers' memory."""
+    label_set: str | None = None
+    """Labels to classify by; null takes the modality's own, else `label`, else does retrieval only."""
+
+
 class ClusterConfig(Config):
     """What the run takes of the Ray cluster."""
 
@@ -109,6 +120,7 @@ class TrainConfig(Config):
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig
     training: TrainingConfig = TrainingConfig()
+    validation: ValidationConfig = ValidationConfig()
     cluster: ClusterConfig = ClusterConfig()
     tracking: TrackingConfig = TrackingConfig()
 

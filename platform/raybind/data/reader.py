@@ -14,7 +14,7 @@ from raybind.data.manifest import SplitIndex
 from raybind.data.order import sample_generator
 from raybind.data.sample import MediaFile, SampleMetadata
 from raybind.data.shard_reader import read_sample
-from raybind.data.texts import choose_text
+from raybind.data.texts import texts_of
 from raybind.errors import DataError
 from raybind.modalities import get_modality
 
@@ -31,7 +31,10 @@ class DecodedSample:
     metadata: SampleMetadata
     pixel_values: np.ndarray
     """(3, image_size, image_size) float32."""
-    text: str
+    texts: tuple[str, ...]
+    """Texts of equal standing for what is shown."""
+    text: int
+    """Which of them the sample is paired with in this epoch."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,18 @@ class SampleReader:
         frame, file = _choose_frame(media, generator)
         modality = get_modality(self.config.modality)
         try:
-            text = choose_text(metadata.texts, self.config.text_source, frame, generator)
+            texts = texts_of(metadata.texts, self.config.text_source, frame)
             pixel_values = modality.transform(file.data, self.image_size, self.config.preprocess)
         except DataError as error:
             shard = self.index.shard_names[self.index.shard[number]]
             raise DataError(f"{shard}: sample {metadata.id}: {error}", error.cause) from None
-        return DecodedSample(metadata, pixel_values, text)
+        text = int(generator.integers(len(texts))) if generator is not None else 0
+        return DecodedSample(metadata, pixel_values, texts, text)
+
+    def read_many(self, numbers: Sequence[int]) -> list[DecodedSample]:
+        """Read samples for evaluation. Raises: DataError: the first that cannot be read."""
+        with ThreadPoolExecutor(MAX_PARALLEL_READS) as pool:
+            return list(pool.map(lambda number: self.read(number, None), numbers))
 
     def read_micro_batch(self, numbers: Sequence[int], epoch: int) -> Arrays:
         """Read a micro-batch for training; a sample that cannot be read stays in place, marked with its fault.
@@ -78,7 +87,7 @@ class SampleReader:
             "number": np.asarray(numbers, dtype=np.int64),
             "fault": np.asarray([result.cause if isinstance(result, DataError) else "" for result in results]),
             "fault_detail": np.asarray([str(result) if isinstance(result, DataError) else "" for result in results]),
-            "text": np.asarray([sample.text if sample else "" for sample in decoded]),
+            "text": np.asarray([sample.texts[sample.text] if sample else "" for sample in decoded]),
             "pixel_values": np.stack([sample.pixel_values if sample else blank for sample in decoded]),
         }
 

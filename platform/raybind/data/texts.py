@@ -1,35 +1,25 @@
-"""Which text a sample is paired with."""
-
-from collections.abc import Sequence
-
-import numpy as np
+"""Which texts a sample is paired with."""
 
 from raybind.config.data import TextSource
 from raybind.data.sample import Texts
 from raybind.errors import DataError
 
 
-def choose_text(texts: Texts, source: TextSource, frame: int, generator: np.random.Generator | None) -> str:
-    """The text of one view.
+def texts_of(texts: Texts, source: TextSource, frame: int) -> tuple[str, ...]:
+    """All texts of one view, each a right answer in retrieval.
 
     Args:
-        source: the view; `keyframe` takes the caption of the key frame that is shown.
+        source: the view; `keyframe` means the caption of the key frame that is shown.
         frame: number of the key frame that is shown.
-        generator: draws among captions of equal standing; None takes the first (evaluation).
     Raises: DataError: the sample has no text of this view.
     """
     if source == "keyframe":
-        text = texts.keyframes[frame] if frame < len(texts.keyframes) else None
+        found = texts.keyframes[frame : frame + 1]
     elif source == "caption":
-        text = _draw(texts.captions, generator)
+        found = texts.captions
     else:
-        text = getattr(texts, source)
-    if not text:
+        found = (getattr(texts, source),)
+    present = tuple(text for text in found if text)
+    if not present:
         raise DataError(f"no {source} text; choose another data.text_source", cause="missing text")
-    return text
-
-
-def _draw(captions: Sequence[str], generator: np.random.Generator | None) -> str | None:
-    if not captions:
-        return None
-    return captions[int(generator.integers(len(captions))) if generator is not None else 0]
+    return present

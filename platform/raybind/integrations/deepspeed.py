@@ -47,6 +47,14 @@ class DeepSpeedEngine:
         """See `Engine`."""
         return self._engine(pixel_values.to(self._dtype), input_ids, kept)
 
+    def encode(self, pixel_values: Tensor) -> Tensor:
+        """See `Engine`."""
+        return self._without_training(self._engine.module.encoder, pixel_values.to(self._dtype))
+
+    def encode_text(self, input_ids: Tensor) -> Tensor:
+        """See `Engine`."""
+        return self._without_training(self._engine.module.language, input_ids)
+
     def backward(self, loss: Tensor) -> None:
         """See `Engine`."""
         self._engine.backward(loss)
@@ -126,6 +134,13 @@ class DeepSpeedEngine:
         if self._plain:
             return self._torch_optimizer.state[parameter][kind]
         return safe_get_full_optimizer_state(parameter, kind)
+
+    @torch.no_grad()
+    def _without_training(self, tower: nn.Module, inputs: Tensor) -> Tensor:
+        tower.eval()
+        embeddings = tower(inputs)
+        tower.train()
+        return embeddings
 
     def _named(self) -> dict[str, nn.Parameter]:
         return trainable_parameters(self._engine.module)

@@ -1,6 +1,5 @@
 """Ray Train: starting a group of workers, and the worker context port inside them."""
 
-import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,9 +19,8 @@ from raybind.config.train import TrainConfig
 from raybind.data.order import Cursor
 from raybind.data.storage import Storage, open_storage
 from raybind.integrations.ray_data import execution_options
+from raybind.integrations.train_snapshot import newest_checkpoint
 from raybind.training.checkpoint import read_state
-
-SNAPSHOT = "checkpoint_manager_snapshot.json"
 
 
 class RayWorkerContext:
@@ -91,19 +89,6 @@ def run_workers(
         ),
     )
     return trainer.fit()
-
-
-def newest_checkpoint(run: Storage) -> Storage | None:
-    """The newest checkpoint that Ray Train committed below a run's folder, or None.
-
-    Read from Ray Train's own record: a folder that is there but not in the record was never completed.
-    """
-    try:
-        snapshot = json.loads(run.read(SNAPSHOT))
-    except FileNotFoundError:
-        return None
-    latest = snapshot.get("latest_checkpoint_result")
-    return run.below(latest["checkpoint_dir_name"]) if latest else None
 
 
 def newest_cursor(run: Storage) -> Cursor:

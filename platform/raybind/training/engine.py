@@ -2,7 +2,7 @@
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from raybind.config.train import OptimizerConfig
 from raybind.model.bound import BoundModel, Features, trainable_parameters
@@ -22,6 +22,14 @@ class TorchEngine:
     def __call__(self, pixel_values: Tensor, input_ids: Tensor, kept: Tensor | None) -> Features:
         """See `Engine`."""
         return self.model(pixel_values, input_ids, kept)
+
+    def encode(self, pixel_values: Tensor) -> Tensor:
+        """See `Engine`."""
+        return self._without_training(self.model.encoder, pixel_values)
+
+    def encode_text(self, input_ids: Tensor) -> Tensor:
+        """See `Engine`."""
+        return self._without_training(self.model.language, input_ids)
 
     def backward(self, loss: Tensor) -> None:
         """See `Engine`."""
@@ -69,6 +77,13 @@ class TorchEngine:
                 "exp_avg": state.exp_avg[name].to(parameter),
                 "exp_avg_sq": state.exp_avg_sq[name].to(parameter),
             }
+
+    @torch.no_grad()
+    def _without_training(self, tower: nn.Module, inputs: Tensor) -> Tensor:
+        tower.eval()
+        embeddings = tower(inputs)
+        tower.train()
+        return embeddings
 
     def _named(self) -> dict[str, torch.nn.Parameter]:
         return trainable_parameters(self.model)

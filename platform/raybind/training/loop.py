@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,8 @@ class Loop:
     context: WorkerContext
     sink: MetricSink
     base_fingerprint: str | None
+    validate: Callable[[], dict[str, float]] | None = None
+    """Evaluates the model as it stands; a collective call."""
 
     def run(self, first_step: int = 0) -> None:
         """Train from `first_step` to the end of the schedule.
@@ -93,7 +95,10 @@ class Loop:
             )
             checkpoint.write_checkpoint(folder, state, parameters, optimizer)
         checkpoint.write_generator(folder, self.context.rank)
-        self.context.report({"step": step}, folder)
+        validation = self.validate() if self.validate else {}
+        if self.context.rank == 0 and validation:
+            self.sink.log(step, validation)
+        self.context.report({"step": step, **validation}, folder)
 
 
 class Record:

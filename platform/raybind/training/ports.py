@@ -38,6 +38,14 @@ class Engine(Protocol):
         """Run the model's forward pass."""
         ...
 
+    def encode(self, pixel_values: Tensor) -> Tensor:
+        """Unit-norm embeddings without masking, dropout or gradients; every rank calls it equally often."""
+        ...
+
+    def encode_text(self, input_ids: Tensor) -> Tensor:
+        """Unit-norm text embeddings without gradients; every rank calls it equally often."""
+        ...
+
     def backward(self, loss: Tensor) -> None:
         """Compute gradients, averaged over ranks."""
         ...

@@ -115,7 +115,7 @@ def test_a_complete_modality_is_left_alone_and_another_plan_needs_overwrite(
     pack(source, root, make_plan(source, ("image",), 2))
     assert check_output(root, make_plan(source, ("image",), 2), overwrite=False) == ()
     assert check_output(root, make_plan(source, (), 2), overwrite=False) == ("depth",)
-    with pytest.raises(ConfigError, match="already holds image.*overwrite=true"):
+    with pytest.raises(ConfigError, match=r"already holds image.*overwrite=true"):
         check_output(root, make_plan(source, (), 3), overwrite=False)
     pack(source, root, make_plan(source, (), 3), overwrite=True)
     pack(source, open_storage(str(tmp_path / "whole")), make_plan(source, (), 3))

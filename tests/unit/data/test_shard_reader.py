@@ -1,4 +1,4 @@
-"""A sample read back is the sample that was written, or the error says which sample of which shard is damaged and how."""
+"""A sample read back is the sample that was written; else the error names shard, sample and damage."""
 
 import zlib
 from dataclasses import replace

@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-import webdataset
+from webdataset.compat import WebDataset
 
 from raybind.data.manifest import read_manifest, read_split, shard_name
 from raybind.data.sample import MediaFile, SampleMetadata, Texts, UnpackableSample
@@ -51,7 +51,7 @@ def test_a_byte_range_holds_one_sample_with_its_json_first(tmp_path: Path, tiny_
 def test_webdataset_reads_a_shard(tmp_path: Path, tiny_media) -> None:
     write_depth(tmp_path, tiny_media.depth_png)
     shard = str(tmp_path / "depth/train-000000.tar")
-    samples = list(webdataset.WebDataset(shard, shardshuffle=False, empty_check=False))
+    samples = list(WebDataset(shard, shardshuffle=False, empty_check=False))
     assert [sample["__key__"] for sample in samples] == ["a", "b"]
     assert samples[0]["0.png"] == tiny_media.depth_png
     assert json.loads(samples[1]["json"]) == {

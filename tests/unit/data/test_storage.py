@@ -35,7 +35,7 @@ def test_a_folder_that_is_a_file_or_missing_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="file is a file"):
         open_storage(str(tmp_path / "file/below")).check_writable()
-    with pytest.raises(ConfigError, match="there is no folder .*missing"):
+    with pytest.raises(ConfigError, match=r"there is no folder .*missing"):
         open_storage(str(tmp_path / "missing")).check_readable()
     open_storage(str(tmp_path / "to/be/made")).check_writable()
 

@@ -16,7 +16,7 @@ import soundfile
 from raybind.config.tiny_vidal import TinyVidalConfig
 from raybind.construction.tiny_vidal import sound, world
 from raybind.construction.tiny_vidal.captions import write_texts
-from raybind.construction.tiny_vidal.render import Frames, render
+from raybind.construction.tiny_vidal.render import render
 from raybind.construction.tiny_vidal.scene import draw_scene
 from raybind.data.sample import MediaFile, Sample, SampleMetadata
 

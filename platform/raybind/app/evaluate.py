@@ -1,0 +1,49 @@
+"""The evaluation job: its command line, its checks; `app.evaluate_run` runs it."""
+
+from raybind.app.cli import run_job
+from raybind.config.evaluate import EvaluateConfig
+from raybind.data.storage import Storage, open_storage
+from raybind.errors import ConfigError
+from raybind.integrations.object_store import check_location
+from raybind.integrations.train_snapshot import newest_checkpoint
+
+EXAMPLES = """examples:
+  python jobs/evaluate.py checkpoint=runs/first
+  python jobs/evaluate.py checkpoint=s3://vidal/runs/first split=test output=report
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of `jobs/evaluate.py`. Returns: the exit code."""
+    return run_job(
+        "Zero-shot classification and retrieval of a trained encoder.", EvaluateConfig, run, check, argv, EXAMPLES
+    )
+
+
+def check(config: EvaluateConfig) -> None:
+    """Raises: ConfigError: no checkpoint, or no such split."""
+    check_location("checkpoint", config.checkpoint)
+    find_checkpoint(config)
+    if config.root is not None:
+        check_location("root", config.root)
+
+
+def run(config: EvaluateConfig) -> None:
+    """Evaluate, print, and record in MLflow. Raises: RayBindError."""
+    # torch, open_clip and MLflow take seconds to import, which `--check` must not wait for.
+    from raybind.app.evaluate_run import run as run_checked
+
+    run_checked(config)
+
+
+def find_checkpoint(config: EvaluateConfig) -> Storage:
+    """The checkpoint folder that the configuration means. Raises: ConfigError: there is none."""
+    folder = open_storage(config.checkpoint)
+    if folder.exists("state.json"):
+        return folder
+    newest = newest_checkpoint(folder)
+    if newest is None:
+        raise ConfigError(
+            f"checkpoint={config.checkpoint!r} is neither the folder of a run with a complete checkpoint nor a checkpoint"
+        )
+    return newest

@@ -1,0 +1,29 @@
+"""Configuration of an evaluation (`jobs/evaluate.py`)."""
+
+from pydantic import Field
+
+from raybind.config.base import Config
+from raybind.config.data import TextSource
+from raybind.config.train import TrackingConfig
+
+
+class EvaluateConfig(Config):
+    """Zero-shot classification and retrieval of one trained encoder on one split."""
+
+    checkpoint: str
+    """Folder of a run (its newest checkpoint is taken) or of one checkpoint; a local path or `s3://bucket/prefix`."""
+    root: str | None = None
+    """Root of the shards to evaluate on; null takes those the encoder was trained on."""
+    split: str = "val"
+    """Split to evaluate on; every sample counts once, and one that cannot be read ends the evaluation."""
+    label_set: str | None = None
+    """Labels that are the classes; null takes the modality's own, else `label`, else does retrieval only."""
+    text_source: TextSource | None = None
+    """Captions to retrieve; null takes those the encoder was trained with."""
+    untrained: bool = True
+    """Evaluate the encoder as it was before training, too."""
+    batch_size: int = Field(64, ge=1)
+    """Items encoded at once; changes nothing but speed and memory."""
+    output: str | None = None
+    """Local folder for result.json, result.md and the pictures; null writes none."""
+    tracking: TrackingConfig = TrackingConfig()

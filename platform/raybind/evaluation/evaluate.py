@@ -1,0 +1,46 @@
+"""From embeddings to a result: zero-shot classification by prompts, and retrieval between items and captions."""
+
+from collections.abc import Sequence
+
+import torch
+
+from raybind.evaluation.items import EmbeddedItems, EncodeTexts, choose_label_set
+from raybind.evaluation.prompts import class_embeddings
+from raybind.evaluation.report import EvaluationResult
+from raybind.evaluation.retrieval import RetrievalResult, gather_captions, retrieve
+from raybind.evaluation.zero_shot import ClassificationResult, classify
+
+
+@torch.inference_mode()
+def evaluate(
+    embedded: EmbeddedItems,
+    encode_texts: EncodeTexts,
+    modality: str,
+    split: str,
+    label_set: str | None,
+    templates: Sequence[str],
+) -> EvaluationResult:
+    """Score embedded items.
+
+    Classes are the distinct labels of the items. Without labels there is no classification.
+
+    Args:
+        label_set: see `choose_label_set`.
+        templates: prompt templates with `{}` for the class name.
+    """
+    chosen = choose_label_set(embedded.items, modality, label_set)
+    classification = _classify(embedded, encode_texts, chosen, templates) if chosen is not None else None
+    return EvaluationResult(modality, split, chosen or "", classification, _retrieve(embedded, encode_texts))
+
+
+def _classify(
+    embedded: EmbeddedItems, encode_texts: EncodeTexts, label_set: str, templates: Sequence[str]
+) -> ClassificationResult:
+    names = sorted({item.labels[label_set] for item in embedded.items})
+    labels = torch.tensor([names.index(item.labels[label_set]) for item in embedded.items])
+    return classify(embedded.embeddings, class_embeddings(names, templates, encode_texts), labels, names)
+
+
+def _retrieve(embedded: EmbeddedItems, encode_texts: EncodeTexts) -> RetrievalResult:
+    captions = gather_captions([item.captions for item in embedded.items])
+    return retrieve(embedded.embeddings, encode_texts(captions.texts), captions.pairs)

@@ -1,0 +1,10 @@
+"""OpenCLIP's prompt templates for zero-shot classification (LanguageBind, Appendix B)."""
+
+import re
+
+from open_clip import OPENAI_IMAGENET_TEMPLATES
+
+
+def modality_templates(photo_words: str) -> tuple[str, ...]:
+    """The 80 ImageNet templates as strings with `{}` for the class name, `photo_words` in place of "photo"."""
+    return tuple(re.sub(r"\bphoto\b", photo_words, template("{}")) for template in OPENAI_IMAGENET_TEMPLATES)
