@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 
+from rich import filesize
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -22,12 +23,12 @@ def show_progress(console: Console, shards: Iterable[PackedShard], total: int) -
 
 def print_summary(console: Console, report: PackReport, modalities: Iterable[str]) -> None:
     """Two tables: samples per modality, and what could not be packed by cause, with examples."""
-    table = Table("modality", "packed", "absent", "failed", "shards", "MiB", title="Packed", title_justify="left")
+    table = Table("modality", "packed", "absent", "failed", "shards", "size", title="Packed", title_justify="left")
     for modality in modalities:
         entry = report.modalities[modality]
         packed = ", ".join(f"{split} {count}" for split, count in entry.packed.items())
         counts = (entry.absent, len(entry.failed), entry.num_shards)
-        table.add_row(modality, packed, *(str(count) for count in counts), f"{entry.num_bytes / 2**20:.1f}")
+        table.add_row(modality, packed, *(str(count) for count in counts), filesize.decimal(entry.num_bytes))
     console.print(table)
     failed = [sample for modality in modalities for sample in report.modalities[modality].failed]
     if failed:

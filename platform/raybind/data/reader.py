@@ -98,9 +98,9 @@ class SampleReader:
             return error
 
 
-def _choose_frame(media: Sequence[MediaFile], generator: np.random.Generator | None) -> tuple[int, MediaFile]:
+def _choose_frame(media: Sequence[MediaFile], generator: np.random.Generator | None) -> tuple[int | None, MediaFile]:
     """A key frame of depth or infrared (LanguageBind, Appendix B: a random one); other modalities have one file."""
     place = int(generator.integers(len(media))) if generator is not None else len(media) // 2
     file = media[place]
     number = file.suffix.split(".")[0]
-    return (int(number) if number.isdigit() else 0), file
+    return (int(number) if number.isdigit() else None), file

@@ -5,16 +5,17 @@ from raybind.data.sample import Texts
 from raybind.errors import DataError
 
 
-def texts_of(texts: Texts, source: TextSource, frame: int) -> tuple[str, ...]:
+def texts_of(texts: Texts, source: TextSource, frame: int | None) -> tuple[str, ...]:
     """All texts of one view, each a right answer in retrieval.
 
     Args:
-        source: the view; `keyframe` means the caption of the key frame that is shown.
-        frame: number of the key frame that is shown.
+        source: the view.
+        frame: number of the key frame that is shown, whose caption `keyframe` means; None where the whole sample is
+            shown, and every key-frame caption is right.
     Raises: DataError: the sample has no text of this view.
     """
     if source == "keyframe":
-        found = texts.keyframes[frame : frame + 1]
+        found = texts.keyframes if frame is None else texts.keyframes[frame : frame + 1]
     elif source == "caption":
         found = texts.captions
     else:

@@ -62,7 +62,7 @@ def _draw_stills(row: Sequence[Axes], sample: Sample) -> None:
 def _draw_video(row: Sequence[Axes], sample: Sample) -> None:
     if "video" not in sample.media:
         return
-    with av.open(io.BytesIO(sample.media["video"][0].data)) as container:
+    with av.open(io.BytesIO(sample.media["video"][0].data), "r") as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     for axes, place in zip(row, np.linspace(0, len(frames) - 1, len(row)).round(), strict=True):
         axes.imshow(frames[int(place)])
@@ -90,4 +90,4 @@ def _middle(sample: Sample, modality: str) -> bytes:
 
 
 def _decode(data: bytes) -> Array:
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))

@@ -169,10 +169,13 @@ def _depth(backdrop: Backdrop, hits: Hits, rng: np.random.Generator, cover: Arra
 def _infrared(
     scene: Scene, backdrop: Backdrop, hits: Hits, cover: Array, closeness: Array, rng: np.random.Generator
 ) -> Array:
-    """(F, N) uint8. Warmth is highest (or lowest) at the object's core, fades towards its outline, and spreads to what is near."""
+    """(F, N) uint8. Warmth is highest (or lowest) at the object's core and spreads to what is near it.
+
+    The surroundings are in thermal equilibrium and show nothing of the setting, so that a setting's partners in
+    training cannot stand in for the object's shape.
+    """
     heat, frames = _HEAT[scene.composition.temperature], cover[NUM_BEFORE:]
-    surroundings = _AMBIENT_HEAT - 0.08 * backdrop.normal[:, 1] - 0.012 * (backdrop.depth - 5)
-    image = surroundings + (heat - surroundings) * 0.3 * closeness
+    image = _AMBIENT_HEAT + (heat - _AMBIENT_HEAT) * 0.3 * closeness + rng.uniform(-0.03, 0.03)
     facing = np.clip(-(hits.normal * scene.directions[hits.ray]).sum(1), 0, 1)
     surface = np.zeros_like(cover)
     surface[hits.pose, hits.ray] = _AMBIENT_HEAT + (heat - _AMBIENT_HEAT) * (0.78 + 0.22 * facing)

@@ -182,5 +182,5 @@ def _meet_bounds(poses: Poses, origin: Array, directions: Array) -> tuple[Array,
 def _gradient(distance: Callable[[Array, Array, Array], Array], points: Array) -> Array:
     """Unit normals from four distances around each point (tetrahedron differences)."""
     corners = np.array([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]], np.float32)
-    normal = sum(corner * distance(*(points + 0.01 * corner).T)[:, None] for corner in corners)
+    normal = np.stack([distance(*(points + 0.01 * corner).T) for corner in corners], 1) @ corners
     return normal / np.maximum(np.sqrt((normal * normal).sum(1, keepdims=True)), 1e-6)

@@ -59,9 +59,9 @@ def _timbre(sound: str, clock: Array, rng: np.random.Generator) -> Array:
     turn = 2 * np.pi * clock
     match sound:
         case "bell":
-            return sum(np.sin(880 * ratio * turn) / ratio for ratio in (1.0, 2.76, 5.4))
+            return _partials(880 * turn, (1.0, 2.76, 5.4))
         case "drum":
-            return np.sin(75 * turn) + 0.5 * np.sin(119 * turn) + 0.25 * np.sin(160 * turn)
+            return _partials(140 * turn, (1.0, 1.59, 2.14, 2.92))
         case "whistle":
             return np.sin(2200 * turn + 0.3 * np.sin(2 * np.pi * 30 * clock))
         case "buzzer":
@@ -74,4 +74,9 @@ def _timbre(sound: str, clock: Array, rng: np.random.Generator) -> Array:
             grains = rng.normal(0, 1, SAMPLE_RATE_HZ)
             return grains[(7000 * clock).astype(int) % len(grains)] * (0.2 + (np.mod(23 * clock, 1) < 0.35))
         case _:
-            return sum(np.sin(220 * partial * turn) / partial for partial in range(1, 7))
+            return _partials(220 * turn, (1, 2, 3, 4, 5, 6))
+
+
+def _partials(phase: Array, ratios: tuple[float, ...]) -> Array:
+    """(T,) sum of sines at multiples of a phase, each as loud as its period is long."""
+    return np.sum([np.sin(ratio * phase) / ratio for ratio in ratios], axis=0)
