@@ -18,12 +18,14 @@ def run_job(
     check: Callable[[C], None],
     argv: list[str] | None = None,
     examples: str = "",
+    preset: str | None = None,
 ) -> int:
     """Parse the command line, check the configuration and its surroundings, then run the job.
 
     Args:
         check: raises ConfigError when the configuration cannot work here; must take no cluster resources.
         run: the job itself; called only after `check` passed and not at all with `--check`.
+        preset: what the help calls a preset that must be there, as first argument; None makes it `--config`.
     Returns: the process exit code: 0, 1 for a failure while running, 2 for a wrong configuration.
     """
     parser = argparse.ArgumentParser(
@@ -31,8 +33,11 @@ def run_job(
         epilog=f"{describe_keys(config_class)}\n\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    if preset:
+        parser.add_argument("config", metavar=preset, help="YAML file to start from")
+    else:
+        parser.add_argument("--config", metavar="PRESET.yaml", help="preset to start from")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="dotted overrides, values in YAML")
-    parser.add_argument("--config", metavar="PRESET.yaml", help="preset to start from")
     parser.add_argument("--check", action="store_true", help="check the configuration and what it names, then stop")
     arguments = parser.parse_intermixed_args(argv)
     try:

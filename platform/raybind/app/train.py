@@ -44,16 +44,20 @@ class Plan:
     schedule: Schedule
 
 
-def make_plan(config: TrainConfig) -> Plan:
-    """Read the data set's index and resolve batches and schedule. Raises: ConfigError."""
-    check_modality(config.data.modality)
-    index = read_split(open_storage(config.data.root), config.data.modality, config.data.train_split)
+def make_plan(config: TrainConfig, index: SplitIndex | None = None) -> Plan:
+    """Resolve batches and schedule; reads the data set's index unless it is at hand. Raises: ConfigError."""
+    if index is None:
+        check_modality(config.data.modality)
+        index = read_split(open_storage(config.data.root), config.data.modality, config.data.train_split)
     batching = Batching(len(index), config.training.global_batch_size)
     return Plan(index, batching, make_schedule(config, batching))
 
 
-def check(config: TrainConfig) -> None:
-    """Everything that can be known before a worker is taken. Raises: ConfigError."""
+def check_surroundings(config: TrainConfig) -> SplitIndex:
+    """Look at all that the configuration names: base, storage, splits.
+
+    Returns: the index of the train split. Raises: ConfigError.
+    """
     check_modality(config.data.modality)
     arch = read_architecture(config.model.base.architecture)
     weights = config.model.base.weights
@@ -64,10 +68,16 @@ def check(config: TrainConfig) -> None:
         locate_weights(arch, weights)
     check_location("data.root", config.data.root)
     check_location("run.output", config.run.output)
-    plan = make_plan(config)
+    data = open_storage(config.data.root)
     if config.validation.split is not None:
-        read_split(open_storage(config.data.root), config.data.modality, config.validation.split)
-    _check_same_run(config, run_storage(config))
+        read_split(data, config.data.modality, config.validation.split)
+    return read_split(data, config.data.modality, config.data.train_split)
+
+
+def check(config: TrainConfig) -> None:
+    """Everything that can be known before a worker is taken. Raises: ConfigError."""
+    plan = make_plan(config, check_surroundings(config))
+    _check_same_run(with_absolute_paths(config), run_storage(config))
     if "RAY_ADDRESS" not in os.environ and (cpus := os.cpu_count() or 1) < cpus_needed(config):
         raise ConfigError(too_few_cpus(config, cpus))
     console.print(
@@ -87,7 +97,26 @@ def run(config: TrainConfig) -> None:
     # DeepSpeed, Ray Train and MLflow take seconds to import, which `--check` must not wait for.
     from raybind.app.train_run import run as run_checked
 
-    run_checked(config)
+    run_checked(with_absolute_paths(config))
+
+
+def with_absolute_paths(config: TrainConfig) -> TrainConfig:
+    """The same with local paths from the root: workers have working directories of their own."""
+    base = config.model.base
+    files = {
+        name: os.path.abspath(value)
+        for name, value in (("architecture", base.architecture), ("weights", base.weights))
+        if value is not None and os.path.isfile(value)
+    }
+    model = config.model.model_copy(update={"base": base.model_copy(update=files)})
+    data = config.data.model_copy(update={"root": absolute(config.data.root)})
+    run = config.run.model_copy(update={"output": absolute(config.run.output)})
+    return config.model_copy(update={"model": model, "data": data, "run": run})
+
+
+def absolute(location: str) -> str:
+    """A local path from the root; `s3://` locations stay as they are."""
+    return location if "://" in location else open_storage(location).root
 
 
 def run_storage(config: TrainConfig) -> Storage:

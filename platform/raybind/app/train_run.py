@@ -6,6 +6,7 @@ This is the composition root: it alone knows which adapters stand behind the por
 import importlib.metadata
 import json
 import platform
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
@@ -18,7 +19,6 @@ from raybind.app.console import Progress, console, show_parameters
 from raybind.app.train import RUN_RECORD, Plan, cpus_needed, make_plan, run_storage, too_few_cpus
 from raybind.config.base import flatten
 from raybind.config.train import TrainConfig
-from raybind.data.reader import SampleReader
 from raybind.errors import ConfigError, RayBindError
 from raybind.integrations.mlflow import TrackedRun, tracking_uri
 from raybind.integrations.progress import relayed
@@ -37,29 +37,56 @@ def run(config: TrainConfig) -> ray.train.Result:
         raise ConfigError(too_few_cpus(config, cpus))
     plan = make_plan(config)
     show_parameters(describe_model(config.model))
-    tracked = _open_run(config, plan)
+    tracked = open_run(config, plan)
     console.print(f"run {config.run.name}: MLflow run {tracked.run_id} at {tracked.uri}")
+    with relayed(Progress(plan.schedule.total_steps).show) as queue:
+        result = train_tracked(config, plan, tracked, queue)
+    console.print(f"checkpoint: {result.checkpoint.path if result.checkpoint else 'none'}")
+    return result
+
+
+def train_tracked(
+    config: TrainConfig,
+    plan: Plan,
+    tracked: TrackedRun,
+    queue: Queue | None = None,
+    callbacks: Sequence[ray.train.UserCallback] = (),
+) -> ray.train.Result:
+    """Train, and end the MLflow run as the training ends.
+
+    Args:
+        queue: takes the metrics as they come.
+        callbacks: see `run_workers`.
+    Raises: RayBindError: the run failed for good.
+    """
     try:
-        with relayed(Progress(plan.schedule.total_steps).show) as queue:
-            result = _train(config, plan, tracked, queue)
+        result = _train(config, plan, tracked, queue, callbacks)
     except BaseException as error:
         tracked.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         if isinstance(error, ray.train.TrainingFailedError):
             raise RayBindError(_first_cause(error)) from error
         raise
     tracked.finish("FINISHED")
-    console.print(f"checkpoint: {result.checkpoint.path if result.checkpoint else 'none'}")
     return result
 
 
-def _train(config: TrainConfig, plan: Plan, tracked: TrackedRun, queue: Queue) -> ray.train.Result:
+def _train(
+    config: TrainConfig,
+    plan: Plan,
+    tracked: TrackedRun,
+    queue: Queue | None,
+    callbacks: Sequence[ray.train.UserCallback],
+) -> ray.train.Result:
     arch = read_architecture(config.model.base.architecture)
     stream = StreamPlan(
-        SampleReader(plan.index, config.data, arch.vision.image_size, config.run.seed),
-        plan.batching,
-        plan.schedule.total_steps,
-        config.cluster.num_workers,
-        config.cluster.reader_cpus,
+        index=ray.put(plan.index),
+        config=config.data,
+        image_size=arch.vision.image_size,
+        seed=config.run.seed,
+        batching=plan.batching,
+        total_steps=plan.schedule.total_steps,
+        num_workers=config.cluster.num_workers,
+        reader_cpus=config.cluster.reader_cpus,
     )
     storage = run_storage(config)
     arguments = {
@@ -68,7 +95,8 @@ def _train(config: TrainConfig, plan: Plan, tracked: TrackedRun, queue: Queue) -
         "mlflow": (tracked.uri, tracked.run_id),
         "queue": queue,
     }
-    return run_workers(_start_worker, arguments, config, dataset_factory(stream, lambda: newest_cursor(storage)))
+    dataset = dataset_factory(stream, lambda: newest_cursor(storage))
+    return run_workers(_start_worker, arguments, config, dataset, callbacks)
 
 
 def _start_worker(arguments: dict[str, Any]) -> None:
@@ -78,8 +106,8 @@ def _start_worker(arguments: dict[str, Any]) -> None:
     train_worker(arguments)
 
 
-def _open_run(config: TrainConfig, plan: Plan) -> TrackedRun:
-    """The MLflow run: that of the run's record where there is one, else a new one."""
+def open_run(config: TrainConfig, plan: Plan, tags: Mapping[str, str] | None = None) -> TrackedRun:
+    """The MLflow run: that of the run's record where there is one, else a new one with `tags` beside its own."""
     storage = run_storage(config)
     uri = tracking_uri(config.tracking, config.run.output)
     if storage.exists(RUN_RECORD):
@@ -95,6 +123,7 @@ def _open_run(config: TrainConfig, plan: Plan) -> TrackedRun:
             "raybind.modality": config.data.modality,
             "raybind.manifest_digest": plan.index.manifest_digest,
             "raybind.version": __version__,
+            **(tags or {}),
         },
     )
     tracked.log_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), "config.yaml")

@@ -33,7 +33,7 @@ def load_config(cls: type[C], preset: str | Path | None = None, overrides: Itera
     Raises:
         ConfigError: unreadable preset, malformed override, unknown key or invalid value; lists every problem.
     """
-    values = _read_preset(preset) if preset is not None else {}
+    values = read_preset(preset) if preset is not None else {}
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key:
@@ -76,7 +76,8 @@ def flatten(config: Config) -> dict[str, Any]:
     return flat
 
 
-def _read_preset(path: str | Path) -> dict[str, Any]:
+def read_preset(path: str | Path) -> dict[str, Any]:
+    """The nested values of a YAML file. Raises: ConfigError: it cannot be read, or is not a mapping."""
     try:
         values = yaml.safe_load(Path(path).read_text())
     except OSError as error:

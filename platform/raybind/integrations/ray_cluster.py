@@ -34,11 +34,12 @@ def connect(local_resources: Mapping[str, float] | None = None) -> None:
     runtime_env = {"py_modules": [str(Path(raybind.__file__).parent)], "excludes": ["__pycache__"]}
     address = os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, runtime_env=runtime_env, logging_level=logging.WARNING)
+        ray.init(address=address, runtime_env=runtime_env, logging_level=logging.WARNING, log_to_driver=False)
     else:
         ray.init(
             address="local",
             resources=dict(local_resources or {}),
             runtime_env=runtime_env,
             logging_level=logging.WARNING,
+            log_to_driver=False,
         )

@@ -7,13 +7,15 @@ of `step`, and a global batch is the same set of samples for any number of worke
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import ray
 import ray.data
-from ray.data import DataContext, Dataset, ExecutionOptions
+from ray.data import DataContext, Dataset, Datasource, ExecutionOptions, ReadTask
+from ray.data.block import Block, BlockAccessor, BlockMetadata
 
+from raybind.config.data import DataConfig
 from raybind.data.manifest import SplitIndex
 from raybind.data.order import Batching, Cursor, epoch_order
 from raybind.data.reader import Arrays, SampleReader
@@ -23,7 +25,12 @@ from raybind.data.reader import Arrays, SampleReader
 class StreamPlan:
     """What is read, in which order, in which pieces."""
 
-    reader: SampleReader
+    index: "ray.ObjectRef[SplitIndex]"
+    """In the object store, so that it is not sent with every task."""
+    config: DataConfig
+    image_size: int
+    """Pixels, of the encoder."""
+    seed: int
     batching: Batching
     total_steps: int
     num_workers: int
@@ -35,41 +42,55 @@ class StreamPlan:
         return self.batching.global_batch_size // self.num_workers
 
 
-class MicroBatchTask:
-    """Reads the micro-batch of a number, counted over the whole run; runs in a Ray Data task."""
+class MicroBatches(Datasource):
+    """A Ray Data source whose read tasks are the micro-batches of a run from a cursor on, one block each."""
 
-    def __init__(self, plan: StreamPlan, index: "ray.ObjectRef[SplitIndex]") -> None:
+    def __init__(self, plan: StreamPlan, start: Cursor) -> None:
+        super().__init__()
         self._plan = plan
-        self._index = index
+        self._first_step = plan.batching.step_at(start)
 
-    def __call__(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
-        """One row in (`id`, the micro-batch number), one block of micro_batch_size rows out."""
+    @property
+    def num_blocks(self) -> int:
+        """Micro-batches left to read."""
+        return (self._plan.total_steps - self._first_step) * self._plan.num_workers
+
+    def get_read_tasks(
+        self, parallelism: int, per_task_row_limit: int | None = None, data_context: DataContext | None = None
+    ) -> list[ReadTask]:
+        """See `ray.data.Datasource`; `parallelism` is ignored, since a micro-batch is not to be split or joined."""
         plan = self._plan
-        step, rank = divmod(int(rows["id"][0]), plan.num_workers)
-        cursor = plan.batching.cursor_at(step)
-        index = ray.get(self._index)
-        config = plan.reader.config
-        order = epoch_order(index.shard_sizes, plan.reader.seed, cursor.epoch, config.shuffle_window_shards)
-        first = cursor.position + rank * plan.micro_batch_size
-        numbers = order[first : first + plan.micro_batch_size]
-        reader = SampleReader(index, config, plan.reader.image_size, plan.reader.seed)
-        arrays = reader.read_micro_batch([int(number) for number in numbers], cursor.epoch)
-        return arrays | {
-            "epoch": np.full(len(numbers), cursor.epoch),
-            "position": np.full(len(numbers), cursor.position),
-        }
+        metadata = BlockMetadata(plan.micro_batch_size, None, None, None)
+        return [
+            ReadTask(partial(_read, plan, step, rank), metadata)
+            for step in range(self._first_step, plan.total_steps)
+            for rank in range(plan.num_workers)
+        ]
+
+    def estimate_inmemory_data_size(self) -> int | None:
+        """Unknown before reading."""
+        return None
 
 
 def training_dataset(plan: StreamPlan, start: Cursor) -> Dataset:
-    """Every micro-batch from `start` to the end of the run, one block each, nothing before it read."""
-    first_step = plan.batching.step_at(start)
-    num_blocks = max(1, (plan.total_steps - first_step) * plan.num_workers)
-    index = ray.put(plan.reader.index)
-    offset = first_step * plan.num_workers
-    task = MicroBatchTask(plan, index)
-    return ray.data.range(num_blocks, override_num_blocks=num_blocks).map_batches(
-        lambda rows: task({"id": rows["id"] + offset}), batch_size=1, num_cpus=plan.reader_cpus
-    )
+    """Every micro-batch from `start` to the end of the run; nothing before it is read."""
+    source = MicroBatches(plan, start)
+    # Ray splits the blocks of a source with fewer tasks than the parallelism it has in mind, unless that is given.
+    return ray.data.read_datasource(source, override_num_blocks=source.num_blocks, num_cpus=plan.reader_cpus)
+
+
+def _read(plan: StreamPlan, step: int, rank: int) -> Iterator[Block]:
+    index = ray.get(plan.index)
+    cursor = plan.batching.cursor_at(step)
+    order = epoch_order(index.shard_sizes, plan.seed, cursor.epoch, plan.config.shuffle_window_shards)
+    reader = SampleReader(index, plan.config, plan.image_size, plan.seed)
+    first = cursor.position + rank * plan.micro_batch_size
+    arrays = reader.read_micro_batch(order[first : first + plan.micro_batch_size].tolist(), cursor.epoch)
+    places = {
+        "epoch": np.full(plan.micro_batch_size, cursor.epoch),
+        "position": np.full(plan.micro_batch_size, cursor.position),
+    }
+    yield BlockAccessor.batch_to_block(arrays | places)
 
 
 def dataset_factory(plan: StreamPlan, newest_cursor: Callable[[], Cursor]) -> Callable[[], Dataset]:

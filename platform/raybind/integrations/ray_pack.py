@@ -14,18 +14,18 @@ from raybind.construction.pack_chunk import ChunkPacker, PackedShard
 from raybind.construction.pack_plan import Chunk
 from raybind.construction.packing import Work
 from raybind.errors import ConfigError, RayBindError
+from raybind.integrations.ray_cluster import connect
 
 _RESULT = pa.schema([("packed", pa.string()), ("error", pa.string())])
 
 
 def start_ray(num_cpus: float) -> None:
-    """Join the cluster this process belongs to, or start Ray on this machine.
+    """Join the cluster of this job, or start Ray on this machine.
 
     Raises:
         ConfigError: the cluster has fewer CPUs than one task takes, so that nothing would ever start.
     """
-    if not ray.is_initialized():
-        ray.init(logging_level=logging.WARNING)
+    connect()
     available = ray.cluster_resources().get("CPU", 0)
     if available < num_cpus:
         raise ConfigError(f"num_cpus={num_cpus}, but the Ray cluster has {available} CPUs in all; lower num_cpus")

@@ -1,7 +1,7 @@
 """Ray Train: starting a group of workers, and the worker context port inside them."""
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import ray.train
 import torch
 import torch.distributed as dist
 from ray.data import Dataset
-from ray.train import Checkpoint, CheckpointConfig, CheckpointUploadMode, DataConfig, FailureConfig, RunConfig
+from ray.train import Checkpoint, CheckpointConfig, CheckpointUploadMode, DataConfig, FailureConfig, RunConfig, UserCallback
 from ray.train import ScalingConfig as RayScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.torch import get_device as ray_train_device
@@ -62,9 +62,12 @@ def run_workers(
     worker_arguments: dict[str, Any],
     config: TrainConfig,
     dataset: Callable[[], Dataset],
+    callbacks: Sequence[UserCallback] = (),
 ) -> ray.train.Result:
     """Run `worker` on `cluster.num_workers` processes until it returns, restarting the group when one dies.
 
+    Args:
+        callbacks: told of every report of the workers.
     Raises: ray.train.TrainingFailedError: more failures than `cluster.max_failures`.
     """
     storage = open_storage(config.run.output)
@@ -86,6 +89,7 @@ def run_workers(
             storage_filesystem=storage.filesystem,
             failure_config=FailureConfig(max_failures=cluster.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=config.training.keep_checkpoints),
+            callbacks=list(callbacks),
         ),
     )
     return trainer.fit()

@@ -17,8 +17,10 @@ from raybind.config.tiny_vidal import TinyVidalConfig
 from raybind.construction.tiny_vidal import Composition, classes, composition, generate, num_samples, render_sample
 from raybind.construction.tiny_vidal.captions import write_texts
 from raybind.construction.tiny_vidal.contact_sheet import contact_sheet
-from raybind.construction.tiny_vidal.render import render
+from raybind.construction.tiny_vidal.render import paint
 from raybind.construction.tiny_vidal.scene import draw_scene
+from raybind.construction.tiny_vidal.sensors import measure_depth, measure_heat
+from raybind.construction.tiny_vidal.view import look
 from raybind.construction.tiny_vidal.world import ATTRIBUTES, CLASS_ATTRIBUTES, SPLITS
 from raybind.data.sample import Sample
 from raybind.errors import ConfigError
@@ -116,9 +118,15 @@ def test_position_and_viewpoint_say_nothing_about_the_shape() -> None:
 def test_a_sample_is_a_function_of_its_number_alone(samples: list[Sample]) -> None:
     assert render_sample(CONFIG, "test", 3) == samples[3]
     assert render_sample(CONFIG.model_copy(update={"seed": 1}), "test", 3) != samples[3]
-    only = render_sample(CONFIG.model_copy(update={"modalities": ("depth", "audio")}), "test", 3)
+
+
+@pytest.mark.parametrize("modalities", [("depth", "audio"), ("image",), ("infrared",), ("video", "depth"), ("audio",)])
+def test_leaving_modalities_out_changes_nothing_in_the_others(
+    samples: list[Sample], modalities: tuple[str, ...]
+) -> None:
+    only = render_sample(CONFIG.model_copy(update={"modalities": modalities}), "test", 3)
     assert only.metadata == samples[3].metadata
-    assert only.media == {name: samples[3].media[name] for name in ("depth", "audio")}
+    assert only.media == {name: samples[3].media[name] for name in modalities}
 
 
 def test_media_are_what_the_format_promises(samples: list[Sample]) -> None:
@@ -144,9 +152,10 @@ def test_modalities_show_the_same_object() -> None:
     """What is hot in infrared stands, in the same pixels, where depth says that the object is."""
     composition = Composition("ball", "red", "wall", "hot", "resting", "bell", "large", "near")
     rng = np.random.default_rng(0)
-    frames = render(draw_scene(composition, rng, 112, 1), rng)
-    hot, red = frames.infrared[0] > 0.75 * 255, (frames.rgb[0, ..., 0] > 2.5 * frames.rgb[0, ..., 1].astype(float))
-    metres = frames.depth_mm[0] / 1000
+    view = look(draw_scene(composition, rng, 112, 1))
+    rgb = paint(view, [0])[0].astype(float)
+    metres = measure_depth(view, rng)[0] / 1000
+    hot, red = measure_heat(view, rng)[0] > 0.75 * 255, rgb[..., 0] > 2.5 * rgb[..., 1]
     assert hot.sum() > 1000
     assert (hot & red).sum() > 0.5 * hot.sum()
     assert 2.0 < np.median(metres[hot]) < 2.7

@@ -1,20 +1,21 @@
-"""Renders a scene: RGB frames, the z-buffer, and what a thermal camera would see.
+"""Paints what the camera meets: RGB frames.
 
-One ray marching serves all modalities, so they are aligned to the pixel. The attributes that geometry and colour do
-not show are given a visible sign too (a pattern per sound, a rim of glow or frost per temperature, fading traces per
-motion): a language encoder that is trained on images and captions alone then knows the word of every attribute.
+The attributes that geometry and colour do not show are given a visible sign too (a pattern per sound, a rim of glow or
+frost per temperature, fading traces per motion): a language encoder that is trained on images and captions alone then
+knows the word of every attribute.
 
-Legend: F frames, H = W image side, N = H * W pixels.
+Legend: F frames asked for, H = W image side, N = H * W pixels, R hits.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
 from raybind.construction.tiny_vidal.scene import NUM_BEFORE, Scene
-from raybind.construction.tiny_vidal.settings import Backdrop, see
-from raybind.construction.tiny_vidal.shapes import Hits, march
+from raybind.construction.tiny_vidal.settings import Backdrop
+from raybind.construction.tiny_vidal.shapes import Hits
+from raybind.construction.tiny_vidal.view import View
 
 Array = np.ndarray
 
@@ -37,59 +38,33 @@ _RIM: dict[str, tuple[tuple[float, float, float], float]] = {
 }
 """Colour and strength of the halo around the object."""
 
-_HEAT = {"frozen": 0.03, "cool": 0.22, "warm": 0.66, "hot": 0.95}
-"""Thermal grey level of the object, 0..1; the surroundings are near 0.42. The scale is absolute: no gain control."""
-_AMBIENT_HEAT = 0.42
 _TRACES = (0.5, 0.36, 0.24)
 """Opacity of the object's places one, two and three frames ago."""
 
 
-@dataclass(frozen=True)
-class Frames:
-    """What the three cameras see."""
+def paint(view: View, frames: Sequence[int]) -> Array:
+    """Paint some frames of a view, layer by layer: setting and shadow, traces, halo, object.
 
-    rgb: Array
-    """(F, H, W, 3) uint8"""
-    depth_mm: Array
-    """(F, H, W) uint16 millimetres along the optical axis; 0 = missing"""
-    infrared: Array
-    """(F, H, W) uint8, absolute thermal grey level"""
-
-
-def render(scene: Scene, rng: np.random.Generator) -> Frames:
-    """Render all frames of a scene; `rng` draws sensor noise."""
-    side = round(len(scene.directions) ** 0.5)
-    backdrop = see(scene.composition.setting, scene.origin, scene.directions)
-    hits = march(scene.composition.shape, scene.poses, scene.origin, scene.directions, scene.focal_px)
-    cover = np.zeros((len(scene.poses.radius), side * side), np.float32)
-    cover[hits.pose, hits.ray] = hits.coverage
-    closeness = _closeness(scene, backdrop)
-    return Frames(
-        rgb=_rgb(scene, backdrop, hits, cover, closeness).reshape(-1, side, side, 3),
-        depth_mm=_depth(backdrop, hits, rng, cover).reshape(-1, side, side),
-        infrared=_infrared(scene, backdrop, hits, cover, closeness, rng).reshape(-1, side, side),
-    )
-
-
-def _rgb(scene: Scene, backdrop: Backdrop, hits: Hits, cover: Array, closeness: Array) -> Array:
-    """(F, N, 3) uint8. Layer by layer, channel by channel: setting and shadow, traces, halo, object."""
-    frames = cover[NUM_BEFORE:]
-    setting = _light_setting(scene, backdrop)
+    Args:
+        frames: their numbers, from 0.
+    Returns:
+        (F, H, W, 3) uint8 RGB.
+    """
+    scene, places = view.scene, NUM_BEFORE + np.asarray(frames)
+    cover = view.cover[places]
+    setting, shadow = _light_setting(scene, view.backdrop), 1 - 0.55 * view.closeness[frames]
     colour = np.array(COLOURS[scene.composition.colour], np.float32)
-    paint = _paint(scene, hits, colour)
-    shadow, trace = 1 - 0.55 * closeness, _traces(cover)
+    surface, trace = _light_object(scene, view.hits, colour), _traces(view.cover, places)
     rim, strength = _RIM[scene.composition.temperature]
-    halo = strength * _halo(frames)
-    image = np.empty((*frames.shape, 3), np.uint8)
-    surface = np.zeros_like(cover)
+    halo = strength * _halo(cover, view.side_px)
+    image = np.empty((*cover.shape, 3), np.uint8)
     for channel in range(3):
         layer = setting[:, channel] * shadow
         layer += (0.75 * colour[channel] + 0.25 - layer) * trace
         layer += (rim[channel] - layer) * halo
-        surface[hits.pose, hits.ray] = paint[:, channel]
-        layer += (surface[NUM_BEFORE:] - layer) * frames
+        layer += (view.over_hits(surface[:, channel])[places] - layer) * cover
         image[..., channel] = np.clip(layer * (255 * scene.brightness), 0, 255)
-    return image
+    return image.reshape(-1, view.side_px, view.side_px, 3)
 
 
 def _light_setting(scene: Scene, backdrop: Backdrop) -> Array:
@@ -98,32 +73,19 @@ def _light_setting(scene: Scene, backdrop: Backdrop) -> Array:
     return lit + (0.82 - lit) * 0.045 * np.clip(backdrop.depth - 4, 0, 6)[:, None]
 
 
-def _traces(cover: Array) -> Array:
+def _traces(cover: Array, places: Array) -> Array:
     """(F, N) 0..1: how strongly each pixel shows where the object was a moment ago."""
-    trace = np.zeros_like(cover[NUM_BEFORE:])
-    for ago, weight in enumerate(_TRACES, start=1):
-        np.maximum(trace, weight * cover[NUM_BEFORE - ago : len(cover) - ago], out=trace)
-    return trace
+    past = [weight * cover[places - ago] for ago, weight in enumerate(_TRACES, start=1)]
+    return np.maximum(np.maximum(past[0], past[1]), past[2])
 
 
-def _closeness(scene: Scene, backdrop: Backdrop) -> Array:
-    """(F, N) 0..1: how near each surface point of the setting is to the object, for its shadow and its warmth."""
-    poses = scene.poses
-    centre = poses.centre[NUM_BEFORE:, None] - (0, 0.5, 0) * poses.radius[NUM_BEFORE:, None, None]
-    points, centre = backdrop.points, centre[:, 0].astype(np.float32)
-    square = (points * points).sum(1) - 2 * centre @ points.T + (centre * centre).sum(1)[:, None]
-    return np.exp(-square / (0.75 * poses.radius[NUM_BEFORE:, None] ** 2))
-
-
-def _halo(frames: Array) -> Array:
+def _halo(cover: Array, side_px: int) -> Array:
     """(F, N) 0..1: falls off outside the object's outline."""
-    side = round(frames.shape[1] ** 0.5)
-    width = side / 28
-    blurred = [cv2.GaussianBlur(frame.reshape(side, side), (0, 0), width).ravel() for frame in frames]
+    blurred = [cv2.GaussianBlur(one.reshape(side_px, side_px), (0, 0), side_px / 28).ravel() for one in cover]
     return np.clip(np.stack(blurred) * 1.9, 0, 1)
 
 
-def _paint(scene: Scene, hits: Hits, colour: Array) -> Array:
+def _light_object(scene: Scene, hits: Hits, colour: Array) -> Array:
     """(R, 3) lit surface colour of the object, with the pattern of its sound."""
     ink = colour * 0.38 if colour.max() > 0.3 else colour + 0.42
     marked = _pattern(scene.composition.sound, hits.local)[:, None]
@@ -153,32 +115,3 @@ def _pattern(sound: str, local: Array) -> Array:
             return y < -0.05
         case _:
             return np.zeros(len(local), bool)
-
-
-def _depth(backdrop: Backdrop, hits: Hits, rng: np.random.Generator, cover: Array) -> Array:
-    """(F, N) uint16; one pixel in 500 is missing."""
-    depth = np.broadcast_to(backdrop.depth, cover.shape).copy()
-    solid = hits.coverage >= 0.5
-    depth[hits.pose[solid], hits.ray[solid]] = hits.depth[solid]
-    millimetres = np.rint(depth[NUM_BEFORE:] * 1000).astype(np.uint16)
-    lost = rng.integers(millimetres.size, size=millimetres.size // 500)
-    millimetres.reshape(-1)[lost] = 0
-    return millimetres
-
-
-def _infrared(
-    scene: Scene, backdrop: Backdrop, hits: Hits, cover: Array, closeness: Array, rng: np.random.Generator
-) -> Array:
-    """(F, N) uint8. Warmth is highest (or lowest) at the object's core and spreads to what is near it.
-
-    The surroundings are in thermal equilibrium and show nothing of the setting, so that a setting's partners in
-    training cannot stand in for the object's shape.
-    """
-    heat, frames = _HEAT[scene.composition.temperature], cover[NUM_BEFORE:]
-    image = _AMBIENT_HEAT + (heat - _AMBIENT_HEAT) * 0.3 * closeness + rng.uniform(-0.03, 0.03)
-    facing = np.clip(-(hits.normal * scene.directions[hits.ray]).sum(1), 0, 1)
-    surface = np.zeros_like(cover)
-    surface[hits.pose, hits.ray] = _AMBIENT_HEAT + (heat - _AMBIENT_HEAT) * (0.78 + 0.22 * facing)
-    image += (surface[NUM_BEFORE:] - image) * frames
-    image += 0.012 * rng.standard_normal(image.shape, np.float32)
-    return (np.clip(image, 0, 1) * 255).astype(np.uint8)

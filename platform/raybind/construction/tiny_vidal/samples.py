@@ -16,8 +16,10 @@ import soundfile
 from raybind.config.tiny_vidal import TinyVidalConfig
 from raybind.construction.tiny_vidal import sound, world
 from raybind.construction.tiny_vidal.captions import write_texts
-from raybind.construction.tiny_vidal.render import render
+from raybind.construction.tiny_vidal.render import paint
 from raybind.construction.tiny_vidal.scene import draw_scene
+from raybind.construction.tiny_vidal.sensors import measure_depth, measure_heat
+from raybind.construction.tiny_vidal.view import look
 from raybind.data.sample import MediaFile, Sample, SampleMetadata
 
 Array = np.ndarray
@@ -53,32 +55,38 @@ def render_sample(config: TinyVidalConfig, split: str, number: int) -> Sample:
     )
     media = _visible_media(config, composition, split, number)
     if "audio" in config.modalities:
-        waveform = sound.synthesise(composition, _generator(config, split, number, "sound"))
+        waveform = sound.synthesise(composition, _generator(config, split, number, "audio"))
         media["audio"] = (MediaFile("flac", _flac(waveform)),)
     return Sample(metadata, split, {modality: media[modality] for modality in config.modalities})
 
 
 def _generator(config: TinyVidalConfig, split: str, number: int, purpose: str) -> np.random.Generator:
     """A stream of its own for each purpose: leaving a modality out does not change the others."""
-    purposes = ("texts", "sound", "scene", "sensor", "image")
+    purposes = ("scene", "texts", "image", "depth", "infrared", "audio")
     return np.random.default_rng([config.seed, world.SPLITS.index(split), number, purposes.index(purpose)])
 
 
 def _visible_media(
     config: TinyVidalConfig, composition: world.Composition, split: str, number: int
 ) -> dict[str, tuple[MediaFile, ...]]:
-    if set(config.modalities) == {"audio"}:
-        return {}
+    """Video, image, depth and infrared, as far as they are asked for."""
+    wanted, media = set(config.modalities) - {"audio"}, {}
+    if not wanted:
+        return media
     scene = draw_scene(composition, _generator(config, split, number, "scene"), config.image_size_px, config.num_frames)
-    frames = render(scene, _generator(config, split, number, "sensor"))
-    key_frame = int(_generator(config, split, number, "image").integers(config.num_frames))
-    encoders = {
-        "video": lambda: (MediaFile("mp4", _mp4(frames.rgb)),),
-        "image": lambda: (MediaFile("jpg", _jpg(frames.rgb[key_frame, ..., ::-1], 95)),),
-        "depth": lambda: _numbered("png", [_png(frame) for frame in frames.depth_mm]),
-        "infrared": lambda: _numbered("jpg", [_jpg(frame, 92) for frame in frames.infrared]),
-    }
-    return {modality: encoders[modality]() for modality in config.modalities if modality in encoders}
+    view = look(scene)
+    if "video" in wanted:
+        media["video"] = (MediaFile("mp4", _mp4(paint(view, range(config.num_frames)))),)
+    if "image" in wanted:
+        key_frame = int(_generator(config, split, number, "image").integers(config.num_frames))
+        media["image"] = (MediaFile("jpg", _jpg(paint(view, [key_frame])[0, ..., ::-1], 95)),)
+    if "depth" in wanted:
+        depth = measure_depth(view, _generator(config, split, number, "depth"))
+        media["depth"] = _numbered("png", [_png(frame) for frame in depth])
+    if "infrared" in wanted:
+        heat = measure_heat(view, _generator(config, split, number, "infrared"))
+        media["infrared"] = _numbered("jpg", [_jpg(frame, 92) for frame in heat])
+    return media
 
 
 def _numbered(suffix: str, files: list[bytes]) -> tuple[MediaFile, ...]:
