@@ -3,7 +3,6 @@
 import sys
 
 import _snapshot  # noqa: F401
-
 from raybind.app.pack import main
 
 if __name__ == "__main__":

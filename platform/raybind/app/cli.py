@@ -26,7 +26,7 @@ def run_job(
         check: raises ConfigError when the configuration cannot work here; must take no cluster resources.
         run: the job itself; called only after `check` passed and not at all with `--check`.
         preset: what the help calls a preset that must be there, as first argument; None makes it `--config`.
-    Returns: the process exit code: 0, 1 for a failure while running, 2 for a wrong configuration.
+    Returns: the process exit code: 0, 1 for a failure while running, 2 for a wrong configuration, 130 for Ctrl+C.
     """
     parser = argparse.ArgumentParser(
         description=description,
@@ -53,6 +53,9 @@ def run_job(
     except RayBindError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
 def check(config: EvaluateConfig) -> None:
     """Raises: ConfigError: no checkpoint, or no such split."""
     check_location("checkpoint", config.checkpoint)
-    find_checkpoint(config)
+    find_checkpoint(config.checkpoint)
     if config.root is not None:
         check_location("root", config.root)
 
@@ -36,14 +36,14 @@ def run(config: EvaluateConfig) -> None:
     run_checked(config)
 
 
-def find_checkpoint(config: EvaluateConfig) -> Storage:
-    """The checkpoint folder that the configuration means. Raises: ConfigError: there is none."""
-    folder = open_storage(config.checkpoint)
+def find_checkpoint(location: str) -> Storage:
+    """The checkpoint at a location: the newest of a run, or that folder itself. Raises: ConfigError: there is none."""
+    folder = open_storage(location)
     if folder.exists("state.json"):
         return folder
     newest = newest_checkpoint(folder)
     if newest is None:
         raise ConfigError(
-            f"checkpoint={config.checkpoint!r} is neither the folder of a run with a complete checkpoint nor a checkpoint"
+            f"checkpoint={location!r} is neither the folder of a run with a complete checkpoint nor a checkpoint"
         )
     return newest

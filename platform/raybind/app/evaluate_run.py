@@ -31,7 +31,7 @@ RUN_RECORD = "raybind-run.json"
 
 def run(config: EvaluateConfig) -> EvaluationResult:
     """Evaluate a checkpoint and show what was found. Raises: RayBindError."""
-    storage = find_checkpoint(config)
+    storage = find_checkpoint(config.checkpoint)
     model, state = load_model(storage)
     console.print(f"checkpoint {storage.root}, step {state.step}")
     result = _evaluate(model, state.config, config)

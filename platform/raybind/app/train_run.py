@@ -19,30 +19,34 @@ from raybind.app.console import Progress, console, show_parameters
 from raybind.app.train import RUN_RECORD, Plan, cpus_needed, make_plan, run_storage, too_few_cpus
 from raybind.config.base import flatten
 from raybind.config.train import TrainConfig
+from raybind.data.order import Cursor
 from raybind.errors import ConfigError, RayBindError
 from raybind.integrations.mlflow import TrackedRun, tracking_uri
 from raybind.integrations.progress import relayed
 from raybind.integrations.ray_cluster import connect
 from raybind.integrations.ray_data import StreamPlan, dataset_factory
-from raybind.integrations.ray_train import newest_cursor, run_workers
+from raybind.integrations.ray_train import newest_state, run_workers
 from raybind.model.architecture import read_architecture
 from raybind.model.bound import describe_model
 
 
-def run(config: TrainConfig) -> ray.train.Result:
+def run(config: TrainConfig) -> None:
     """Train to the end of the schedule. Raises: RayBindError: the run failed for good."""
     connect()
     cpus = ray.cluster_resources().get("CPU", 0)
     if cpus < cpus_needed(config):
         raise ConfigError(too_few_cpus(config, cpus))
     plan = make_plan(config)
+    done = newest_state(run_storage(config))
+    if done is not None and done.step == plan.schedule.total_steps:
+        console.print(f"run {config.run.name} is complete at step {done.step}: {run_storage(config).root}")
+        return
     show_parameters(describe_model(config.model))
     tracked = open_run(config, plan)
     console.print(f"run {config.run.name}: MLflow run {tracked.run_id} at {tracked.uri}")
     with relayed(Progress(plan.schedule.total_steps).show) as queue:
         result = train_tracked(config, plan, tracked, queue)
     console.print(f"checkpoint: {result.checkpoint.path if result.checkpoint else 'none'}")
-    return result
 
 
 def train_tracked(
@@ -95,7 +99,12 @@ def _train(
         "mlflow": (tracked.uri, tracked.run_id),
         "queue": queue,
     }
-    dataset = dataset_factory(stream, lambda: newest_cursor(storage))
+
+    def newest_cursor() -> Cursor:
+        state = newest_state(storage)
+        return state.cursor if state else Cursor()
+
+    dataset = dataset_factory(stream, newest_cursor)
     return run_workers(_start_worker, arguments, config, dataset, callbacks)
 
 

@@ -21,7 +21,7 @@ class LoraConfig(Config):
 
     rank: int = Field(2, ge=1)
     """r: 2 for depth and infrared, 16 for video and audio (Table 12)."""
-    alpha: float = Field(16, gt=0)
+    alpha: int = Field(16, ge=1)
     """The update is scaled by alpha / rank (Table 12)."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Probability on the input of A (Table 12; the official scripts train with 0)."""

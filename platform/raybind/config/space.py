@@ -118,5 +118,7 @@ def _bounds(name: str, distribution: str, bounds: Any) -> tuple[float, float]:
     numbers = isinstance(bounds, list) and len(bounds) == 2 and all(isinstance(bound, int | float) for bound in bounds)
     if not numbers or not bounds[0] < bounds[1] or (distribution == "loguniform" and bounds[0] <= 0):
         positive = " above 0" if distribution == "loguniform" else ""
-        raise ValueError(f"space.{name}.{distribution}={bounds!r}: write [low, high], two numbers{positive}, low < high")
+        raise ValueError(
+            f"space.{name}.{distribution}={bounds!r}: write [low, high], two numbers{positive}, low < high"
+        )
     return float(bounds[0]), float(bounds[1])

@@ -33,7 +33,7 @@ class SweepConfig(Config):
     """Local folder or `s3://bucket/prefix` for the trials' checkpoints, the ranking and the picture."""
     preset: str
     """Training preset that all trials start from, a path from the working directory."""
-    train: dict[str, Any] = {}
+    train: dict[str, Any] = Field(default_factory=dict)
     """Training configuration laid over the preset for all trials (`train.data.root=s3://vidal`)."""
     space: dict[str, Any] = Field(min_length=1)
     """What the trials differ in, one axis for each entry; the forms: `raybind.config.space`."""
@@ -49,7 +49,7 @@ class SweepConfig(Config):
     """Whether a high or a low metric is good (ranks are good when low)."""
     validate_every_epochs: float | None = Field(None, gt=0)
     """Epochs between two validations of a trial, whatever its batch size, so that trials are compared after the same
-    number of samples; sets training.checkpoint_every_steps. Null leaves it as it is."""
+    number of samples; sets training.checkpoint_every_steps, rounded up. Null leaves that as it is."""
     scheduler: SchedulerConfig = SchedulerConfig()
     max_concurrent_trials: int = Field(1, ge=1)
     """Trials at a time; each takes num_workers * worker_cpus + reader_cpus of its own."""
@@ -64,13 +64,17 @@ class SweepConfig(Config):
     @model_validator(mode="after")
     def _search_is_possible(self) -> Self:
         if (self.search == "random") != (self.num_samples is not None):
-            raise ValueError(f"search={self.search} with num_samples={self.num_samples}: random, and only it, takes one")
+            raise ValueError(
+                f"search={self.search} with num_samples={self.num_samples}: random, and only it, takes one"
+            )
         expand(self.axes, self.num_samples, self.seed)
         return self
 
     @model_validator(mode="after")
     def _trials_keep_their_places(self) -> Self:
-        sections = [f"{section}.{key}" for section, keys in self.train.items() if isinstance(keys, dict) for key in keys]
+        sections = [
+            f"{section}.{key}" for section, keys in self.train.items() if isinstance(keys, dict) for key in keys
+        ]
         asked = [*self.train, *sections, *(key for axis in self.axes for key in axis_keys(axis))]
         for key in asked:
             if key in _OWN_KEYS or key.startswith("tracking."):

@@ -35,9 +35,10 @@ class DeepSpeedEngine:
         self._stage = config.training.zero_stage
         self._dtype = torch.bfloat16 if config.training.precision == "bf16" else torch.float32
         self._torch_optimizer = make_optimizer(model, config.optimizer)
-        self._engine, *_ = deepspeed.initialize(
+        # Any: DeepSpeed's annotations name every optimizer it might have made.
+        self._engine: Any = deepspeed.initialize(
             model=model, optimizer=self._torch_optimizer, config=_deepspeed_config(config)
-        )
+        )[0]
         self._plain = self._stage == 0
         self._num_steps = 0
         if not self._plain:
@@ -119,7 +120,9 @@ class DeepSpeedEngine:
     def _full(self, parameter: nn.Parameter) -> Tensor:
         if self._plain:
             return parameter.detach().float()
-        return safe_get_full_fp32_param(parameter).detach()
+        value = safe_get_full_fp32_param(parameter)
+        assert value is not None
+        return value.detach()
 
     def _set_full(self, parameter: nn.Parameter, value: Tensor) -> None:
         if self._plain:
@@ -133,7 +136,9 @@ class DeepSpeedEngine:
     def _moment(self, parameter: nn.Parameter, kind: str) -> Tensor:
         if self._plain:
             return self._torch_optimizer.state[parameter][kind]
-        return safe_get_full_optimizer_state(parameter, kind)
+        value = safe_get_full_optimizer_state(parameter, kind)
+        assert value is not None
+        return value
 
     @torch.no_grad()
     def _without_training(self, tower: nn.Module, inputs: Tensor) -> Tensor:

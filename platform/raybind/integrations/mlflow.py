@@ -9,12 +9,14 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from raybind.config.train import TrackingConfig
 from raybind.errors import ConfigError
@@ -22,6 +24,9 @@ from raybind.errors import ConfigError
 log = logging.getLogger(__name__)
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
+
+PARENT_TAG = MLFLOW_PARENT_RUN_ID
+"""Tag by which MLflow shows a run below another: its value is the other's id."""
 
 
 def tracking_uri(config: TrackingConfig, output: str) -> str:
@@ -53,13 +58,12 @@ class TrackedRun:
         name: str,
         params: Mapping[str, Any],
         tags: Mapping[str, str],
-        artifact_root: str | None = None,
     ) -> "TrackedRun":
         """Create a run. Raises: ConfigError: the server cannot be reached."""
         client = MlflowClient(uri)
         try:
             found = client.get_experiment_by_name(experiment)
-            experiment_id = found.experiment_id if found else client.create_experiment(experiment, artifact_root)
+            experiment_id = found.experiment_id if found else client.create_experiment(experiment, _artifacts(uri))
             run_id = client.create_run(experiment_id, run_name=name).info.run_id
         except MlflowException as error:
             raise ConfigError(
@@ -92,12 +96,38 @@ class TrackedRun:
         """Store metrics and wait until they are."""
         self._client.log_batch(self.run_id, metrics=_entities(metrics, step))
 
+    def set_tag(self, key: str, value: str) -> None:
+        """Store a tag; a tracker that is away is reported, not raised."""
+        try:
+            self._client.set_tag(self.run_id, key, value)
+        except MlflowException as error:
+            log.warning("MLflow run %s could not be tagged %s=%s: %s", self.run_id, key, value, error.message)
+
+    def children(self) -> list["ChildRun"]:
+        """The runs below this one; none while the tracker is away, which is reported, not raised."""
+        try:
+            experiment = self._client.get_run(self.run_id).info.experiment_id
+            found = self._client.search_runs([experiment], f"tags.`{PARENT_TAG}` = '{self.run_id}'", max_results=10_000)
+        except MlflowException as error:
+            log.warning("the runs below MLflow run %s could not be listed: %s", self.run_id, error.message)
+            return []
+        return [ChildRun(TrackedRun(self.uri, run.info.run_id), run.info.status, run.data.tags) for run in found]
+
     def finish(self, status: RunStatus) -> None:
         """End the run; a tracker that is away is reported, not raised."""
         try:
             self._client.set_terminated(self.run_id, status)
         except MlflowException as error:
             log.warning("MLflow run %s could not be marked %s: %s", self.run_id, status, error.message)
+
+
+@dataclass(frozen=True)
+class ChildRun:
+    """A run below another, as it was when it was listed."""
+
+    run: TrackedRun
+    status: str
+    tags: Mapping[str, str]
 
 
 class MlflowSink:
@@ -126,7 +156,13 @@ class MlflowSink:
             log.warning("MLflow lost metrics of run %s (all are in %s): %s", self._run_id, self._spool, error.message)
 
 
-def _entities(metrics: Mapping[str, float], step: int) -> list[Metric]:
+def _artifacts(uri: str) -> str | None:
+    """Where a new experiment keeps its artifacts: beside an sqlite file, else where the server says."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    return (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlflow-artifacts").as_uri()
 
+
+def _entities(metrics: Mapping[str, float], step: int) -> list[Metric]:
     now = int(time.time() * 1000)
     return [Metric(key, value, now, step) for key, value in metrics.items()]

@@ -30,9 +30,7 @@ def check_location(key: str, location: str) -> None:
     if parts.scheme in ("", "file"):
         return
     if parts.scheme != "s3":
-        raise ConfigError(
-            f"{key}={location!r}: the scheme {parts.scheme!r} is not supported; use a path or s3://bucket/prefix"
-        )
+        raise ConfigError(f"{key}={location!r}: {parts.scheme!r} is not supported; use a path or s3://bucket/prefix")
     options = BotoConfig(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
     try:

@@ -25,8 +25,8 @@ class QueueSink:
 
 
 @contextmanager
-def relayed(show: Callable[[int, Mapping[str, float]], Any]) -> Iterator[Queue]:
-    """A queue whose metrics are shown in this process while the block runs."""
+def relayed(show: Callable[..., Any]) -> Iterator[Queue]:
+    """A queue whose items, tuples, are the arguments of calls of `show` in this process while the block runs."""
     queue = Queue(actor_options={"num_cpus": 0})
     thread = threading.Thread(target=_show_all, args=(queue, show), daemon=True)
     thread.start()
@@ -38,6 +38,6 @@ def relayed(show: Callable[[int, Mapping[str, float]], Any]) -> Iterator[Queue]:
         queue.shutdown()
 
 
-def _show_all(queue: Queue, show: Callable[[int, Mapping[str, float]], Any]) -> None:
+def _show_all(queue: Queue, show: Callable[..., Any]) -> None:
     while (item := queue.get()) is not END:
         show(*item)

@@ -10,17 +10,24 @@ import ray.train
 import torch
 import torch.distributed as dist
 from ray.data import Dataset
-from ray.train import Checkpoint, CheckpointConfig, CheckpointUploadMode, DataConfig, FailureConfig, RunConfig, UserCallback
+from ray.train import (
+    Checkpoint,
+    CheckpointConfig,
+    CheckpointUploadMode,
+    DataConfig,
+    FailureConfig,
+    RunConfig,
+    UserCallback,
+)
 from ray.train import ScalingConfig as RayScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.torch import get_device as ray_train_device
 
 from raybind.config.train import TrainConfig
-from raybind.data.order import Cursor
 from raybind.data.storage import Storage, open_storage
 from raybind.integrations.ray_data import execution_options
 from raybind.integrations.train_snapshot import newest_checkpoint
-from raybind.training.checkpoint import read_state
+from raybind.training.checkpoint import CheckpointState, read_state
 
 
 class RayWorkerContext:
@@ -95,7 +102,7 @@ def run_workers(
     return trainer.fit()
 
 
-def newest_cursor(run: Storage) -> Cursor:
-    """Where the run stands by its newest checkpoint; the beginning without one."""
+def newest_state(run: Storage) -> CheckpointState | None:
+    """Where the run stands by its newest checkpoint; None without one."""
     checkpoint = newest_checkpoint(run)
-    return read_state(checkpoint.read("state.json")).cursor if checkpoint else Cursor()
+    return read_state(checkpoint.read("state.json")) if checkpoint else None

@@ -6,7 +6,6 @@ early, it ends the process of the trial's function, and a cleaner beside Ray Tra
 back. The cleaner asks Ray's State API, which the dashboard serves: without it the CPUs would never come back.
 """
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,13 +16,15 @@ from ray.exceptions import RayTaskError
 from ray.train import Checkpoint
 from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.schedulers import ASHAScheduler
+from ray.util.queue import Queue
 from ray.util.state import list_actors
 from ray.util.state.exception import RayStateApiException
 
 from raybind.config.sweep import SweepConfig
 from raybind.data.order import Batching
 from raybind.data.storage import Storage
-from raybind.errors import ConfigError
+from raybind.errors import ConfigError, RayBindError
+from raybind.integrations.progress import relayed
 
 TRIAL_SLOT = "tune_driver"
 """Custom resource of a node: how many trials' functions may run there."""
@@ -39,7 +40,7 @@ _OBJECTIVE = "objective"
 
 
 class TrialObserver(Protocol):
-    """Told of the trials by their numbers, in one thread."""
+    """Told of the trials by their numbers, one event after the other."""
 
     def started(self, number: int) -> None:
         """The trial's function runs."""
@@ -49,8 +50,8 @@ class TrialObserver(Protocol):
         """A validation: its metrics, with `step` and `SAMPLES`."""
         ...
 
-    def ended(self, number: int, error: BaseException | None) -> None:
-        """The trial reached its end, was stopped early, or failed."""
+    def ended(self, number: int, cause: str | None) -> None:
+        """The trial reached its end or was stopped early; where it failed, `cause` says why."""
         ...
 
 
@@ -73,15 +74,22 @@ def check_cluster(concurrency: int) -> None:
     if (slots := ray.cluster_resources().get(TRIAL_SLOT, 0)) < concurrency:
         raise ConfigError(
             f"max_concurrent_trials={concurrency} needs as many of the custom resource {TRIAL_SLOT!r}, the cluster has "
-            f"{slots:g}; start its head with `ray start --head --resources='{{\"{TRIAL_SLOT}\": {max(4, concurrency)}}}'`"
+            f"{slots:g}; start its head with "
+            f"`ray start --head --resources='{{\"{TRIAL_SLOT}\": {max(4, concurrency)}}}'`"
         )
     try:
-        list_actors(limit=1)
+        list_actors(address=ray.get_runtime_context().gcs_address, limit=1)
     except RayStateApiException as error:
         raise ConfigError(
             f"the cluster's State API does not answer ({error}), and without it the CPUs of a trial that was stopped "
             "early would never come back; install ray[default] and start the head with --include-dashboard=true"
         ) from None
+
+
+def describe_error(error: BaseException) -> str:
+    """The message of an error on one line; its type too where it is none of ours."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    return message if isinstance(error, RayBindError) else f"{type(error).__name__}: {message}"
 
 
 class ReportToTune(TuneReportCallback):
@@ -109,13 +117,26 @@ class ReportToTune(TuneReportCallback):
 def run_trials(config: SweepConfig, competition: Competition, observer: TrialObserver) -> None:
     """Run all trials; one that fails leaves the others alone.
 
-    Tune has a thread of its own: it ends trials one after the other when a signal reaches it, which takes longer than
-    `ray job stop` waits. So a signal is raised here at once, and the trials end with the driver's process.
+    Tune runs in a task: its trials then find this cluster by `RAY_ADDRESS` even where several run on one machine, and a
+    signal ends the driver at once, and all trials with it. In the driver, Tune would answer a signal by ending trials
+    one after the other, for longer than `ray job stop` waits.
 
     Raises: ConfigError: the trials do not report `config.metric`.
     """
+    environment = {"env_vars": {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}}
+    task = ray.remote(_tune).options(num_cpus=0, max_retries=0, runtime_env=environment)
+    with relayed(lambda event, *arguments: getattr(observer, event)(*arguments)) as queue:
+        reported = ray.get(task.remote(config, competition, queue))
+    if reported is not None:
+        split = config.metric.partition("/")[0]
+        known = ", ".join(sorted(name for name in reported if name.startswith(f"{split}/")))
+        raise ConfigError(f"metric={config.metric!r} is not among what the trials report: {known}")
+
+
+def _tune(config: SweepConfig, competition: Competition, queue: Queue) -> list[str] | None:
+    """Run Tune. Returns: what a trial reported, where it lacks what trials are compared by; None where all is well."""
     missing, run_trial, names = _MissingMetric(config.metric), competition.run_trial, competition.names
-    tuner = tune.Tuner(
+    tune.Tuner(
         tune.with_resources(lambda space: run_trial(space["number"]), {"CPU": 0, TRIAL_SLOT: 1}),
         param_space={"number": tune.grid_search(list(range(len(names))))},
         tune_config=tune.TuneConfig(
@@ -128,15 +149,12 @@ def run_trials(config: SweepConfig, competition: Competition, observer: TrialObs
             name="tune",
             storage_path=competition.storage.root,
             storage_filesystem=competition.storage.filesystem,
-            callbacks=[_Relay(observer)],
+            callbacks=[_Relay(queue)],
             stop=missing,
             verbose=0,
         ),
-    )
-    _in_thread(tuner.fit)
-    if missing.reported is not None:
-        known = ", ".join(sorted(name for name in missing.reported if name.startswith(config.metric.split("/")[0])))
-        raise ConfigError(f"metric={config.metric!r} is not among what the trials report: {known}")
+    ).fit()
+    return missing.reported
 
 
 def _scheduler(config: SweepConfig, max_epochs: float) -> ASHAScheduler | None:
@@ -146,8 +164,8 @@ def _scheduler(config: SweepConfig, max_epochs: float) -> ASHAScheduler | None:
         time_attr=_EPOCHS,
         metric=_OBJECTIVE,
         mode=config.mode,
-        max_t=max_epochs,
-        grace_period=config.scheduler.grace_epochs,
+        max_t=max_epochs,  # pyright: ignore[reportArgumentType] fractions of epochs work as well
+        grace_period=config.scheduler.grace_epochs,  # pyright: ignore[reportArgumentType]
         reduction_factor=config.scheduler.reduction_factor,
     )
 
@@ -157,11 +175,11 @@ class _MissingMetric(tune.Stopper):
 
     def __init__(self, metric: str) -> None:
         self._metric = metric
-        self.reported: dict[str, Any] | None = None
+        self.reported: list[str] | None = None
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         if self._metric not in result:
-            self.reported = result
+            self.reported = list(result)
         return self.stop_all()
 
     def stop_all(self) -> bool:
@@ -169,37 +187,23 @@ class _MissingMetric(tune.Stopper):
 
 
 class _Relay(tune.Callback):
-    """Tune's events as those of a `TrialObserver`."""
+    """Sends Tune's events to a `TrialObserver` in the driver."""
 
-    def __init__(self, observer: TrialObserver) -> None:
-        self._observer = observer
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._observer.started(trial.config["number"])
+        self._queue.put(("started", trial.config["number"]))
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
-        self._observer.reported(trial.config["number"], result)
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        self._queue.put(("reported", trial.config["number"], dict(result)))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._observer.ended(trial.config["number"], None)
+        self._queue.put(("ended", trial.config["number"], None))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         error = trial.get_error()
-        self._observer.ended(trial.config["number"], error.cause if isinstance(error, RayTaskError) else error)
-
-
-def _in_thread(work: Callable[[], Any]) -> None:
-    """Do `work` in another thread and wait, so that signals reach this one in the meantime."""
-    errors: list[BaseException] = []
-
-    def guarded() -> None:
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=guarded, daemon=True)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
+        cause = error.cause if isinstance(error, RayTaskError) else error
+        self._queue.put(("ended", trial.config["number"], describe_error(cause)))

@@ -2,7 +2,6 @@
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -53,7 +52,7 @@ def resize_and_crop(pixels_CHW: Tensor, image_size: int, config: PreprocessConfi
     return pixels_CHW[:, top : top + image_size, left : left + image_size]
 
 
-def open_image(media: bytes, formats: Sequence[str]) -> Image.Image:
+def open_image(media: bytes, formats: tuple[str, ...]) -> Image.Image:
     """Open an image of the formats named (Pillow's names) and decode it. Raises: DataError: why it cannot be."""
     try:
         image = Image.open(io.BytesIO(media), formats=formats)

@@ -7,6 +7,7 @@ base that ships with this package (`model/architectures/<architecture>.<tag>.saf
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from open_clip import pretrained
@@ -64,7 +65,8 @@ def load_base(arch: ClipArchitecture, weights: str) -> Base:
     path = locate_weights(arch, weights)
     if path is None:
         path = _download(arch, weights)
-    state = from_open_clip(load_state_dict(str(path)))
+    source: Any = load_state_dict(str(path))
+    state = from_open_clip(source)
     return Base(state, fingerprint(state))
 
 

@@ -9,7 +9,7 @@ ATTENTION_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 
 def inject_lora(
-    encoder: nn.Module, rank: int, alpha: float, dropout: float, targets: Sequence[str] = ATTENTION_PROJECTIONS
+    encoder: nn.Module, rank: int, alpha: int, dropout: float, targets: Sequence[str] = ATTENTION_PROJECTIONS
 ) -> None:
     """Replace the target linear layers by `W x + b + (alpha / rank) B A x`, in place; every other parameter freezes.
 

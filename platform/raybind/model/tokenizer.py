@@ -9,6 +9,7 @@ import gzip
 import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from open_clip.tokenizer import SimpleTokenizer, default_bpe
@@ -26,14 +27,14 @@ class Tokenizer:
         self.vocab_size = vocab_size
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """(len(texts), context_length) int64: start, tokens, end, zeros; longer texts are cut and keep their end token."""
+        """(len(texts), context_length) int64: start, tokens, end, zeros; a longer text is cut before its end token."""
         return self._tokenize(list(texts), context_length=self.context_length).numpy()
 
 
 @lru_cache
 def _clip_tokenizer(vocab_size: int) -> SimpleTokenizer:
     num_merges = vocab_size - _NUM_BYTE_TOKENS - _NUM_SPECIAL_TOKENS
-    lines = gzip.open(default_bpe()).read().decode().split("\n")[: 1 + num_merges]
+    lines = gzip.decompress(Path(default_bpe()).read_bytes()).decode().split("\n")[: 1 + num_merges]
     with tempfile.NamedTemporaryFile(suffix=".txt.gz") as file:
         file.write(gzip.compress("\n".join(lines).encode()))
         file.flush()

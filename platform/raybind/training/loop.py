@@ -1,4 +1,4 @@
-"""The training loop: from a cursor, through global batches, to the last step, with records and checkpoints on the way."""
+"""The training loop: global batches from a cursor to the last step, with records and checkpoints on the way."""
 
 import tempfile
 import time

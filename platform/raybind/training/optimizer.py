@@ -18,7 +18,8 @@ def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Ada
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Decay for matrices; none for what has one dimension (biases, norms, class token, logit_scale) and the patch
-    embedding, as in the official training code. Empty groups are left out."""
+    embedding, as in the official training code. Empty groups are left out.
+    """
     groups = ({"params": [], "weight_decay": weight_decay}, {"params": [], "weight_decay": 0.0})
     for name, parameter in trainable_parameters(model).items():
         groups[parameter.ndim < 2 or "patch_embedding" in name]["params"].append(parameter)

@@ -1,5 +1,6 @@
 """What the training loop asks of its surroundings. Each has a real adapter in `integrations` and a plain one here or in
-the tests, so the same loop runs under Ray and DeepSpeed or alone."""
+the tests, so the same loop runs under Ray and DeepSpeed or alone.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager

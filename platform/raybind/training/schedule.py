@@ -20,8 +20,8 @@ class Schedule:
         """The learning rate used by step `step`."""
         if step < self.warmup_steps:
             return self.peak_lr * (step + 1) / self.warmup_steps
-        progress = (step - self.warmup_steps) / (self.total_steps - self.warmup_steps)
-        return 0.5 * (1 + math.cos(math.pi * progress)) * self.peak_lr
+        angle = math.pi * (step - self.warmup_steps) / (self.total_steps - self.warmup_steps)
+        return 0.5 * (1 + math.cos(angle)) * self.peak_lr
 
 
 def make_schedule(config: TrainConfig, batching: Batching) -> Schedule:

@@ -1,0 +1,130 @@
+"""Worker functions of the distributed tests; run in spawned processes, so they live in an importable module."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+
+from raybind.config.train import TrainConfig
+from raybind.integrations.deepspeed import DeepSpeedEngine
+from raybind.model.bound import build_model
+from raybind.objective.contrastive import contrastive_loss
+from raybind.training.batch import Batch
+from raybind.training.checkpoint import load_parameters
+from raybind.training.engine import TorchEngine
+from raybind.training.ports import Engine
+from raybind.training.step import train_step
+
+GLOBAL_BATCH = 8
+
+
+def start(rank: int, world_size: int, rendezvous: Path, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Join the group, run `work(rank, world_size, *arguments)`; rank 0's result goes to `<rendezvous>.result`."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size)}
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=world_size)
+    result = work(rank, world_size, *arguments)
+    if rank == 0:
+        torch.save(result, f"{rendezvous}.result")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def global_batch(step: int) -> Batch:
+    """The same global batch on every machine."""
+    generator = torch.Generator().manual_seed(step)
+    ids = torch.randint(1, 4000, (GLOBAL_BATCH, 12), generator=generator)
+    ids[:, -1] = 4095
+    return Batch(
+        torch.randn(GLOBAL_BATCH, 3, 112, 112, generator=generator),
+        ids,
+        torch.stack([torch.randperm(64, generator=generator)[:16] for _ in range(GLOBAL_BATCH)]),
+        torch.ones(GLOBAL_BATCH, dtype=torch.bool),
+    )
+
+
+def share(batch: Batch, rank: int, world_size: int) -> Batch:
+    """The rows of one rank."""
+    size = GLOBAL_BATCH // world_size
+    rows = slice(rank * size, (rank + 1) * size)
+    assert batch.kept_BM is not None
+    return Batch(batch.pixel_values_BCHW[rows], batch.input_ids_BL[rows], batch.kept_BM[rows], batch.valid_B[rows])
+
+
+def steps(engine: Engine, rank: int, world_size: int, first: int, last: int) -> list[float]:
+    """Losses of the global batch, step by step."""
+    losses = []
+    for step in range(first, last):
+        loss = train_step(engine, share(global_batch(step), rank, world_size), lr=2e-3).loss
+        if world_size > 1:
+            dist.all_reduce(loss)
+        losses.append(loss.item() / world_size)
+    return losses
+
+
+def reference(config: TrainConfig, num_steps: int) -> tuple[list[float], dict[str, torch.Tensor]]:
+    """One process, plain torch, the whole batch."""
+    model, _ = build_model(config.model, seed=0)
+    engine = TorchEngine(model, config.optimizer)
+    return steps(engine, 0, 1, 0, num_steps), engine.parameters()
+
+
+def zero_run(
+    rank: int, world_size: int, configs: list[TrainConfig], num_steps: int
+) -> list[tuple[list[float], dict[str, torch.Tensor]]]:
+    """One run per configuration; half-way the state moves to a fresh engine, as at a resume."""
+    results = []
+    for config in configs:
+        model, _ = build_model(config.model, seed=0)
+        engine = DeepSpeedEngine(model, config)
+        losses = steps(engine, rank, world_size, 0, num_steps // 2)
+        parameters, optimizer = engine.parameters(), engine.optimizer_state()
+        model, _ = build_model(config.model, seed=0)
+        load_parameters(model, parameters)
+        engine = DeepSpeedEngine(model, config)
+        engine.load_optimizer_state(optimizer)
+        losses += steps(engine, rank, world_size, num_steps // 2, num_steps)
+        encoded = engine.encode(share(global_batch(99), rank, world_size).pixel_values_BCHW)
+        results.append((losses, engine.parameters() | {"encoded": encoded}))
+    return results
+
+
+def clamp_run(rank: int, world_size: int, configs: list[TrainConfig]) -> list[float]:
+    """Where logit_scale ends when the loss pushes it beyond its bound."""
+    ends = []
+    for config in configs:
+        model, _ = build_model(config.model, seed=0)
+        with torch.no_grad():
+            model.logit_scale.fill_(4.605)
+        engine = DeepSpeedEngine(model, config)
+        batch = share(global_batch(0), rank, world_size)
+        for _ in range(3):
+            features = engine(batch.pixel_values_BCHW, batch.input_ids_BL, batch.kept_BM)
+            engine.backward(-features.scale.sum() + 0 * features.modality_BE.sum())
+            engine.step(0.1)
+            engine.clamp("logit_scale", 0.0, 4.60517)
+        ends.append(float(engine.parameters()["logit_scale"]))
+        ends.append(float(engine(batch.pixel_values_BCHW, batch.input_ids_BL, batch.kept_BM).scale.detach()))
+    return ends
+
+
+def loss_run(rank: int, world_size: int) -> dict[str, torch.Tensor]:
+    """Loss and gradient of features spread over the ranks, some of them not valid."""
+    generator = torch.Generator().manual_seed(5)
+    x, y = (F.normalize(torch.randn(GLOBAL_BATCH, 6, generator=generator), dim=-1) for _ in range(2))
+    valid = torch.tensor([True, True, False, True, True, True, True, False])
+    size = GLOBAL_BATCH // world_size
+    rows = slice(rank * size, (rank + 1) * size)
+    weight = torch.eye(6).requires_grad_()
+    loss = contrastive_loss(x[rows] @ weight, y[rows] @ weight, torch.tensor([10.0]), valid[rows])
+    loss.backward()
+    gradient, total = weight.grad, loss.detach()
+    assert gradient is not None
+    if world_size > 1:
+        dist.all_reduce(gradient)
+        dist.all_reduce(total)
+    return {"gradient": gradient / world_size, "loss": total / world_size}

@@ -1,0 +1,109 @@
+"""Reading for training and for evaluation, on real bytes in real shards; bad samples injected."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from raybind.config.data import DataConfig
+from raybind.data.faults import MIN_SAMPLES, FaultCounter
+from raybind.data.manifest import read_split, shard_name
+from raybind.data.reader import SampleReader
+from raybind.data.sample import MediaFile, SampleMetadata, Texts
+from raybind.data.storage import open_storage
+from raybind.data.writer import ShardWriter, write_manifest
+from raybind.errors import DataError, TooManyBadSamples
+
+NUM_SAMPLES = 6
+
+
+def depth_png(millimetres: int) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(np.full((20, 30), millimetres, dtype=np.uint16)).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = open_storage(str(tmp_path)).below("depth")
+    writer = ShardWriter(folder, "depth", shard_name("train", 0))
+    for number in range(NUM_SAMPLES):
+        texts = Texts(keyframes=tuple(f"sample {number} frame {i}" for i in range(8)), captions=("one", "two"))
+        media = [MediaFile(f"{i}.png", depth_png(1000 * (i + 1))) for i in range(8)]
+        if number == 2:  # a png header that passes packing, and nothing behind it
+            media = [MediaFile(f"{i}.png", depth_png(1000)[:60]) for i in range(8)]
+        writer.add(SampleMetadata(id=f"s{number}", texts=texts if number != 4 else Texts(raw="only a title")), media)
+    write_manifest(folder, "depth", {"train": [writer.close()]})
+    return tmp_path
+
+
+def make_reader(root: Path, **changes: object) -> SampleReader:
+    config = DataConfig.model_validate({"root": str(root), "modality": "depth", "text_source": "keyframe", **changes})
+    return SampleReader(read_split(open_storage(str(root)), "depth", "train"), config, image_size=14, seed=0)
+
+
+def test_depth_in_metres_over_ten_and_caption_of_the_same_key_frame(root: Path) -> None:
+    reader = make_reader(root)
+    seen = set()
+    for epoch in range(20):
+        sample = reader.read(0, epoch)
+        frame = int(sample.texts[sample.text][-1])
+        depth = sample.pixel_values[0] * reader.config.preprocess.std[0] + reader.config.preprocess.mean[0]
+        np.testing.assert_allclose(depth, (frame + 1) / 10, atol=1e-6)
+        seen.add(frame)
+    assert len(seen) > 4, "training draws key frames"
+    assert reader.read(0, None).texts == ("sample 0 frame 4",), "evaluation takes the middle one"
+
+
+def test_captions_of_equal_standing_are_drawn_and_all_right(root: Path) -> None:
+    reader = make_reader(root, text_source="caption")
+    assert {reader.read(0, epoch).text for epoch in range(20)} == {0, 1}
+    assert reader.read(0, None).texts == ("one", "two")
+
+
+def test_bad_samples_stay_in_place_with_their_cause(root: Path) -> None:
+    arrays = make_reader(root).read_micro_batch(range(NUM_SAMPLES), epoch=0)
+    assert arrays["fault"].tolist() == ["", "", "undecodable media", "", "missing text", ""]
+    assert arrays["number"].tolist() == list(range(NUM_SAMPLES))
+    assert "sample s2" in arrays["fault_detail"][2]
+    assert not arrays["pixel_values"][[2, 4]].any()
+
+
+def test_damaged_bytes_are_found(root: Path) -> None:
+    reader = make_reader(root)
+    shard = root / "depth" / "train-000000.tar"
+    damaged = bytearray(shard.read_bytes())
+    damaged[int(reader.index.offset[1]) + 600] ^= 1
+    shard.write_bytes(damaged)
+    faults = reader.read_micro_batch(range(NUM_SAMPLES), epoch=0)["fault"].tolist()
+    assert faults == ["", "damaged sample", "undecodable media", "", "missing text", ""]
+
+
+def test_a_micro_batch_does_not_depend_on_its_company(root: Path) -> None:
+    reader = make_reader(root)
+    together = reader.read_micro_batch([0, 1, 3, 5], epoch=2)
+    alone = reader.read_micro_batch([5], epoch=2)
+    assert together["text"][3] == alone["text"][0]
+    np.testing.assert_array_equal(together["pixel_values"][3], alone["pixel_values"][0])
+
+
+def test_evaluation_never_skips(root: Path) -> None:
+    with pytest.raises(DataError, match=r"sample s2.*not a readable PNG"):
+        make_reader(root).read_many([0, 1, 2])
+
+
+def test_training_stops_above_the_stated_rate() -> None:
+    counter = FaultCounter(max_rate=0.01)
+    allowed = int(0.01 * MIN_SAMPLES)
+    counter.add(["undecodable media"] * allowed, ["a.tar: sample x: not a png"] * allowed)
+    with pytest.raises(TooManyBadSamples, match=r"11 of 11 .*=0.01.* 10 x undecodable media, e.g. a.tar: sample x"):
+        counter.add(["missing text"], ["a.tar: sample y: no raw text"])
+
+
+def test_the_rate_is_of_all_samples_seen() -> None:
+    counter = FaultCounter(max_rate=0.01)
+    counter.add([""] * 5000, [""] * 5000)
+    counter.add(["missing text"] * 50, [""] * 50)
+    assert counter.causes == {"missing text": 50}
