@@ -1,12 +1,17 @@
-"""What is known of a sweep's trials while they run: on the console, in memory for the ranking, and in MLflow."""
+"""What is known of a sweep's trials while they run, on the console and in MLflow; at the end, the ranking there."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
 
 from raybind.app.console import console
 from raybind.app.sweep_plan import Trial
+from raybind.app.sweep_records import Report, State, TrialRecord, format_score
+from raybind.app.sweep_report import draw, rank, to_json, to_markdown, to_table
+from raybind.config.sweep import SweepConfig
+from raybind.data.storage import Storage
 from raybind.integrations.mlflow import RunStatus, TrackedRun
 from raybind.integrations.ray_tune import SAMPLES
 
@@ -16,7 +21,8 @@ TRIAL_TAG = "raybind.trial"
 STOPPED_EARLY_TAG = "raybind.stopped_early"
 """MLflow tag "true" of a trial's run that the scheduler ended."""
 
-State = Literal["waiting", "running", "finished", "stopped early", "failed", "interrupted"]
+_TABLE_WIDTH = 240
+"""Columns; a job's log has no terminal that could be too narrow."""
 
 RUN_STATUS: dict[State, RunStatus] = {
     "finished": "FINISHED",
@@ -27,54 +33,13 @@ RUN_STATUS: dict[State, RunStatus] = {
 """How the MLflow run of a trial in a final state ends."""
 
 
-@dataclass(frozen=True)
-class Report:
-    """One validation of a trial."""
-
-    step: int
-    samples: int
-    """Trained on so far."""
-    metrics: dict[str, float]
-
-
-@dataclass
-class TrialRecord:
-    """What became of a trial."""
-
-    name: str
-    values: dict[str, str]
-    settings: dict[str, Any]
-    total_steps: int
-    state: State = "waiting"
-    reports: list[Report] = field(default_factory=list)
-    began: float = 0.0
-    seconds: float = 0.0
-    """From the start of its first process to its end."""
-    cause: str = ""
-    """Why it failed."""
-    run_id: str | None = None
-    """Of its MLflow run."""
-
-    def value(self, metric: str) -> float | None:
-        """The metric of its last report."""
-        return self.reports[-1].metrics.get(metric) if self.reports else None
-
-    @property
-    def status(self) -> str:
-        """The state in words."""
-        if self.state == "failed":
-            return f"failed: {self.cause}"
-        if self.state in ("stopped early", "interrupted"):
-            return f"{self.state} at step {self.reports[-1].step if self.reports else 0} of {self.total_steps}"
-        return self.state
-
-
 class Board:
     """A `TrialObserver` that keeps the records, prints a line per event and ends MLflow runs that nobody else ends."""
 
     def __init__(self, trials: list[Trial], metric: str, parent: TrackedRun) -> None:
         self.records = [
-            TrialRecord(trial.name, trial.values, trial.settings, trial.plan.schedule.total_steps) for trial in trials
+            TrialRecord(place, trial.name, trial.values, trial.settings, trial.plan.schedule.total_steps)
+            for place, trial in enumerate(trials)
         ]
         self._labels = [trial.label for trial in trials]
         self._metric = metric
@@ -99,24 +64,31 @@ class Board:
                 f"{format_score(self._metric, value)}"
             )
 
-    def ended(self, number: int, cause: str | None) -> None:
+    def failed(self, number: int, cause: str) -> None:
+        """See `TrialObserver`."""
+        self.records[number].cause = cause
+
+    def ended(self, number: int, succeeded: bool) -> None:
         """See `TrialObserver`."""
         record = self.records[number]
         record.seconds = time.monotonic() - record.began
-        if cause is not None:
-            record.state, record.cause = "failed", cause
+        if not succeeded:
+            record.state = "failed"
+            record.cause = record.cause or "its process ended; Ray's logs may say why"
         elif record.reports and record.reports[-1].step == record.total_steps:
             record.state = "finished"
         else:
             record.state = "stopped early"
-        console.print(f"{record.name}  {record.status} after {record.seconds:.0f} s")
+        console.print(f"{record.name}  {record.status} after {record.seconds:.0f} s", markup=False)
         self.settle()
 
     def interrupt(self) -> None:
-        """The sweep ends now, and with it all trials that run."""
+        """The sweep ends now, and with it all trials that run or wait."""
         for record in self.records:
             if record.state == "running":
-                record.state, record.seconds = "interrupted", time.monotonic() - record.began
+                record.seconds = time.monotonic() - record.began
+            if record.state in ("waiting", "running"):
+                record.state = "interrupted"
         self.settle()
 
     def settle(self) -> None:
@@ -133,6 +105,23 @@ class Board:
             child.run.finish(status)
 
 
-def format_score(metric: str, value: float) -> str:
-    """A proportion in percent, a rank as it is."""
-    return f"{value:.1f}" if "_rank" in metric else f"{value:.1%}"
+def publish(config: SweepConfig, records: Sequence[TrialRecord], storage: Storage, parent: TrackedRun) -> None:
+    """Show the ranking; store it, with the picture, in the sweep's folder and in its MLflow run."""
+    ranked = rank(records, config.metric, config.mode)
+    Console(highlight=False, width=_TABLE_WIDTH).print(to_table(config, ranked))
+    for record in ranked:
+        if record.state == "failed":
+            console.print(f"{record.name} failed: {record.cause}", markup=False)
+    files = {
+        "ranking.md": to_markdown(config, ranked).encode(),
+        "ranking.json": to_json(config, ranked).encode(),
+        "ranking.png": draw(config, ranked),
+    }
+    for name, content in files.items():
+        storage.write(name, content)
+        parent.log_bytes(content, name)
+    best = ranked[0].value(config.metric)
+    if best is not None:
+        parent.log_metrics({f"best/{config.metric}": best})
+        console.print(f"best: {ranked[0].name}, checkpoint and record in {storage.root}/{ranked[0].name}")
+    console.print(f"written to {storage.root}: {', '.join(files)}; the same in MLflow run {parent.run_id}")

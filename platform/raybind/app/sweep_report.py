@@ -11,40 +11,13 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from rich.console import Console
+from matplotlib.ticker import PercentFormatter
 from rich.table import Table
 from rich.text import Text
 
-from raybind.app.console import console
-from raybind.app.sweep_board import Report, TrialRecord, format_score
+from raybind.app.sweep_plan import describe_values
+from raybind.app.sweep_records import Report, TrialRecord, format_score, is_rank
 from raybind.config.sweep import SweepConfig
-from raybind.data.storage import Storage
-from raybind.integrations.mlflow import TrackedRun
-
-_TABLE_WIDTH = 240
-"""Columns; a job's log has no terminal that could be too narrow."""
-
-
-def publish(config: SweepConfig, records: Sequence[TrialRecord], storage: Storage, parent: TrackedRun) -> None:
-    """Show the ranking; store it, with the picture, in the sweep's folder and in its MLflow run."""
-    ranked = rank(records, config.metric, config.mode)
-    Console(highlight=False, width=_TABLE_WIDTH).print(to_table(config, ranked))
-    for record in ranked:
-        if record.state == "failed":
-            console.print(f"{record.name} failed: {record.cause}", markup=False)
-    files = {
-        "ranking.md": to_markdown(config, ranked).encode(),
-        "ranking.json": to_json(config, ranked).encode(),
-        "ranking.png": draw(config, ranked),
-    }
-    for name, content in files.items():
-        storage.write(name, content)
-        parent.log_bytes(content, name)
-    best = ranked[0].value(config.metric)
-    if best is not None:
-        parent.log_metrics({f"best/{config.metric}": best})
-        console.print(f"best: {ranked[0].name}, checkpoint and record in {storage.root}/{ranked[0].name}")
-    console.print(f"written to {storage.root}: {', '.join(files)}; the same in MLflow run {parent.run_id}")
 
 
 def rank(records: Sequence[TrialRecord], metric: str, mode: str) -> list[TrialRecord]:
@@ -85,69 +58,64 @@ def to_json(config: SweepConfig, ranked: Sequence[TrialRecord]) -> str:
 def draw(config: SweepConfig, ranked: Sequence[TrialRecord]) -> bytes:
     """Metric against samples for each trial and, where the space has one axis, against that axis; PNG."""
     axis = next(iter(ranked[0].values)) if len(ranked[0].values) == 1 else None
-    figure = Figure(figsize=(13 if axis else 9, 5), layout="constrained")
+    figure = Figure(figsize=(13 if axis else 9, 5 + 0.2 * len(ranked)), layout="constrained")
     panels = figure.subplots(1, 2 if axis else 1, squeeze=False)[0]
-    _draw_curves(panels[0], config.metric, ranked)
+    for number, record in enumerate(ranked):
+        _draw_curve(panels[0], config.metric, record, f"C{number % 10}", f"{number + 1}. {_legend(record)}")
+    panels[0].set(xlabel="samples trained on", title="each trial over its training")
     if axis:
-        _draw_axis(panels[1], config.metric, axis, [record for record in ranked if record.reports])
+        along = sorted(ranked, key=_along_axis)
+        for place, record in enumerate(along):
+            _draw_point(panels[1], config.metric, record, place, f"C{ranked.index(record) % 10}")
+        panels[1].set_xticks(range(len(along)), [record.values[axis] for record in along])
+        panels[1].set(xlabel=axis, title="last validation with its 95 % interval (x: not to the end)")
+    for panel in panels:
+        _finish_panel(panel, config.metric, ranked)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", fontsize="small")
     figure.suptitle(_title(config))
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=120)
     return png.getvalue()
 
 
-def _draw_curves(panel: Axes, metric: str, ranked: Sequence[TrialRecord]) -> None:
-    for number, record in enumerate(ranked):
-        known = [report for report in record.reports if metric in report.metrics]
-        stopped = record.state != "finished"
-        panel.plot(
-            [report.samples for report in known],
-            [report.metrics[metric] for report in known],
-            color=f"C{number % 10}",
-            linestyle="--" if stopped else "-",
-            marker="o",
-            markersize=3,
-            label=f"{number + 1}. {', '.join(f'{k} {v}' for k, v in record.values.items())}"
-            + (f" ({record.state})" if stopped else ""),
-        )
-        if stopped and known:
-            panel.plot(known[-1].samples, known[-1].metrics[metric], "x", color=f"C{number % 10}", markersize=9)
-    _draw_chance(panel, metric, ranked)
-    panel.set(xlabel="samples trained on", ylabel=metric, title="each trial over its training")
-    panel.legend(fontsize="small")
+def _draw_curve(panel: Axes, metric: str, record: TrialRecord, colour: str, label: str) -> None:
+    samples = [report.samples for report in record.reports]
+    values = [report.metrics[metric] for report in record.reports]
+    finished = record.state == "finished"
+    panel.plot(samples, values, color=colour, linestyle="-" if finished else "--", marker="o", ms=3, label=label)
+    if not finished and record.reports:
+        panel.plot(samples[-1], values[-1], "x", color=colour, ms=10)
+
+
+def _along_axis(record: TrialRecord) -> float:
+    """Where a trial stands on the only axis: numbers in their order, all else in the order of the space."""
+    values = list(record.settings.values())
+    number = len(values) == 1 and isinstance(values[0], int | float)
+    return values[0] if number else record.place
+
+
+def _draw_point(panel: Axes, metric: str, record: TrialRecord, place: int, colour: str) -> None:
+    value = record.value(metric)
+    if value is None:
+        return
+    low, high = _interval(record.reports[-1], metric)
+    mark = "o" if record.state == "finished" else "x"
+    panel.errorbar(place, value, yerr=[[value - low], [high - value]], color=colour, fmt=mark, capsize=4)
+
+
+def _finish_panel(panel: Axes, metric: str, ranked: Sequence[TrialRecord]) -> None:
+    reports = [report.metrics for record in ranked for report in record.reports]
+    chances = [metrics[f"{metric}_chance"] for metrics in reports if f"{metric}_chance" in metrics]
+    if chances:
+        panel.axhline(chances[0], color="grey", linestyle=":", label="chance")
+    if not is_rank(metric):
+        panel.yaxis.set_major_formatter(PercentFormatter(1))
+    panel.set_ylabel(metric)
     panel.grid(alpha=0.3)
 
 
-def _draw_axis(panel: Axes, metric: str, axis: str, ranked: Sequence[TrialRecord]) -> None:
-    in_order = sorted(ranked, key=lambda record: record.name)
-    for place, record in enumerate(in_order):
-        value, (low, high) = record.value(metric), _interval(record.reports[-1], metric)
-        if value is None:
-            continue
-        finished = record.state == "finished"
-        panel.errorbar(
-            place,
-            value,
-            yerr=[[value - low], [high - value]],
-            color=f"C{ranked.index(record) % 10}",
-            fmt="o" if finished else "x",
-            capsize=4,
-        )
-    _draw_chance(panel, metric, ranked)
-    panel.set_xticks(range(len(in_order)), [record.values[axis] for record in in_order])
-    panel.set(xlabel=axis, ylabel=metric, title="last validation, 95 % interval (x: did not finish)")
-    panel.grid(alpha=0.3, axis="y")
-
-
-def _draw_chance(panel: Axes, metric: str, records: Sequence[TrialRecord]) -> None:
-    chances = [
-        report.metrics[f"{metric}_chance"]
-        for r in records
-        for report in r.reports
-        if f"{metric}_chance" in report.metrics
-    ]
-    if chances:
-        panel.axhline(chances[0], color="grey", linestyle=":", label="chance")
+def _legend(record: TrialRecord) -> str:
+    return describe_values(record.values) + ("" if record.state == "finished" else f" ({record.state})")
 
 
 def _sheet(config: SweepConfig, ranked: Sequence[TrialRecord]) -> tuple[list[str], list[list[str]]]:

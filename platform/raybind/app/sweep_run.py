@@ -8,10 +8,9 @@ import ray
 import yaml
 
 from raybind import __version__
-from raybind.app import sweep_report
 from raybind.app.console import console
 from raybind.app.sweep import SWEEP_RECORD, sweep_storage
-from raybind.app.sweep_board import TRIAL_TAG, Board
+from raybind.app.sweep_board import TRIAL_TAG, Board, publish
 from raybind.app.sweep_plan import Trial, check_cpus, epochs, plan_trials
 from raybind.app.train import make_plan
 from raybind.app.train_run import open_run, train_tracked
@@ -19,7 +18,7 @@ from raybind.config.base import flatten
 from raybind.config.sweep import SweepConfig
 from raybind.config.train import TrainConfig
 from raybind.errors import RayBindError
-from raybind.integrations.mlflow import PARENT_TAG, TrackedRun, tracking_uri
+from raybind.integrations.mlflow import PARENT_TAG, RunStatus, TrackedRun, tracking_uri
 from raybind.integrations.ray_cluster import connect
 from raybind.integrations.ray_tune import TRIAL_SLOT, Competition, ReportToTune, check_cluster, run_trials
 
@@ -37,27 +36,27 @@ def run(config: SweepConfig) -> None:
     try:
         run_trials(config, _competition(config, trials, parent), board)
     except Exception:
-        _end_trials(board)
-        parent.finish("FAILED")
+        _end_trials(board, parent, "FAILED")
         raise
     except BaseException:
-        _end_trials(board)
-        parent.finish("KILLED")
-        sweep_report.publish(config, board.records, sweep_storage(config), parent)
+        _end_trials(board, parent, "KILLED")
+        publish(config, board.records, sweep_storage(config), parent)
         raise
     board.settle()
-    sweep_report.publish(config, board.records, sweep_storage(config), parent)
+    publish(config, board.records, sweep_storage(config), parent)
     failed = all(record.state == "failed" for record in board.records)
     parent.finish("FAILED" if failed else "FINISHED")
     if failed:
         raise RayBindError(f"all {len(trials)} trials failed; the first: {board.records[0].cause}")
 
 
-def _end_trials(board: Board) -> None:
-    """End what runs, and again what began while it was being ended."""
+def _end_trials(board: Board, parent: TrackedRun, status: RunStatus) -> None:
+    """End what runs: first in MLflow, since `ray job stop` waits for three seconds only."""
     board.interrupt()
+    parent.finish(status)
     ray.shutdown()
-    board.interrupt()
+    # A trial may have made its run, or marked it as failed, while it was being ended.
+    board.settle()
 
 
 def _competition(config: SweepConfig, trials: list[Trial], parent: TrackedRun) -> Competition:

@@ -65,6 +65,8 @@ def train_tracked(
     """
     try:
         result = _train(config, plan, tracked, queue, callbacks)
+        if result.return_value is not None:
+            raise RayBindError(result.return_value)
     except BaseException as error:
         tracked.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         if isinstance(error, ray.train.TrainingFailedError):
@@ -108,11 +110,16 @@ def _train(
     return run_workers(_start_worker, arguments, config, dataset, callbacks)
 
 
-def _start_worker(arguments: dict[str, Any]) -> None:
+def _start_worker(arguments: dict[str, Any]) -> str | None:
+    """Returns: what ended the run for good on every rank; Ray Train would try again after an exception."""
     # DeepSpeed takes seconds to import, which the driver need not spend.
     from raybind.app.train_worker import train_worker
 
-    train_worker(arguments)
+    try:
+        train_worker(arguments)
+    except RayBindError as error:
+        return str(error)
+    return None
 
 
 def open_run(config: TrainConfig, plan: Plan, tags: Mapping[str, str] | None = None) -> TrackedRun:

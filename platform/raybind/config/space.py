@@ -7,6 +7,9 @@ An axis has one of these forms:
       - {model.temperature.init: 0.07, model.temperature.learnable: true}
       - {model.temperature.init: 0.05, model.temperature.learnable: false}
     optimizer.lr: {loguniform: [1.0e-4, 1.0e-2]}   # a range, or `uniform`; for random search
+
+Keys may be nested as well (`model: {lora: {rank: [1, 2]}}`), which is what an override of the command line does:
+`space.model.lora.rank=[1,2]`.
 """
 
 import itertools
@@ -14,9 +17,11 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
+
+Distribution = Literal["uniform", "loguniform"]
 
 Point = dict[str, Any]
 """Dotted configuration keys and the values they take together."""
@@ -37,7 +42,7 @@ class Range:
     name: str
     low: float
     high: float
-    distribution: Literal["uniform", "loguniform"]
+    distribution: Distribution
 
     def draw(self, generator: np.random.Generator) -> Point:
         """A number of the range, rounded to four significant digits so that people can read and copy it."""
@@ -51,8 +56,19 @@ class Range:
 Axis = Choices | Range
 
 
+def flat_space(space: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The same space with dotted keys; where a key comes twice, the last one counts, as overrides do."""
+    flat: dict[str, Any] = {}
+    for key, value in space.items():
+        if isinstance(value, Mapping) and not value.keys() & set(get_args(Distribution)):
+            flat |= flat_space(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
 def parse_axes(space: Mapping[str, Any]) -> tuple[Axis, ...]:
-    """The axes of a space as it is written in YAML. Raises: ValueError: a form that is none of those above."""
+    """The axes of a flat space. Raises: ValueError: a form that is none of those above."""
     axes = tuple(_parse_axis(name, value) for name, value in space.items())
     owners = Counter(key for axis in axes for key in axis_keys(axis))
     if twice := [key for key, count in owners.items() if count > 1]:
@@ -107,7 +123,7 @@ def _parse_axis(name: str, value: Any) -> Axis:
         return Choices(name, points)
     if isinstance(value, Mapping) and len(value) == 1:
         ((distribution, bounds),) = value.items()
-        if distribution in ("uniform", "loguniform"):
+        if distribution in get_args(Distribution):
             return Range(name, *_bounds(name, distribution, bounds), distribution)
     raise ValueError(
         f"space.{name}={value!r}: write a list of values, {{uniform: [low, high]}} or {{loguniform: [low, high]}}"

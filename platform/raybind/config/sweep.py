@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from raybind.config.base import Config
-from raybind.config.space import Axis, Point, axis_keys, expand, parse_axes
+from raybind.config.space import Axis, Point, axis_keys, expand, flat_space, parse_axes
 from raybind.config.train import TrackingConfig
 
 _OWN_KEYS = ("run.name", "run.output", "tracking")
@@ -18,9 +18,9 @@ class SchedulerConfig(Config):
     kind: Literal["none", "asha"] = "none"
     """asha: asynchronous successive halving (arXiv 1810.05934): at each rung a trial goes on only when it is among the
     best 1 / reduction_factor of those that have come so far."""
-    grace_epochs: float = Field(1, gt=0)
+    grace_epochs: float = Field(default=1, gt=0)
     """The first rung, epochs; the next ones are at grace_epochs * reduction_factor, * reduction_factor^2, ..."""
-    reduction_factor: float = Field(2, gt=1)
+    reduction_factor: float = Field(default=2, gt=1)
     """Share of the trials that a rung ends: 1 - 1 / reduction_factor."""
 
 
@@ -39,27 +39,28 @@ class SweepConfig(Config):
     """What the trials differ in, one axis for each entry; the forms: `raybind.config.space`."""
     search: Literal["grid", "random"] = "grid"
     """grid: every combination of the axes' values; random: `num_samples` of them, or draws from ranges."""
-    num_samples: int | None = Field(None, ge=1)
+    num_samples: int | None = Field(default=None, ge=1)
     """Trials of a random search."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     """Of the random search; the trials' own is train.run.seed."""
     metric: str = "val/zero_shot/top1"
     """Validation metric by which trials are ranked and stopped: `<validation split>/<task>/<score>`."""
     mode: Literal["max", "min"] = "max"
     """Whether a high or a low metric is good (ranks are good when low)."""
-    validate_every_epochs: float | None = Field(None, gt=0)
+    validate_every_epochs: float | None = Field(default=None, gt=0)
     """Epochs between two validations of a trial, whatever its batch size, so that trials are compared after the same
     number of samples; sets training.checkpoint_every_steps, rounded up. Null leaves that as it is."""
     scheduler: SchedulerConfig = SchedulerConfig()
-    max_concurrent_trials: int = Field(1, ge=1)
+    max_concurrent_trials: int = Field(default=1, ge=1)
     """Trials at a time; each takes num_workers * worker_cpus + reader_cpus of its own."""
     tracking: TrackingConfig = TrackingConfig()
 
     @field_validator("space")
     @classmethod
-    def _axes_are_well_formed(cls, space: dict[str, Any]) -> dict[str, Any]:
-        parse_axes(space)
-        return space
+    def _flat_and_well_formed(cls, space: dict[str, Any]) -> dict[str, Any]:
+        flat = flat_space(space)
+        parse_axes(flat)
+        return flat
 
     @model_validator(mode="after")
     def _search_is_possible(self) -> Self:

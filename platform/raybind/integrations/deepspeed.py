@@ -10,12 +10,17 @@ from typing import Any
 
 import deepspeed
 import torch
+import torch.distributed as dist
+import torch.nn.functional as F
 from deepspeed.utils import (
     logger,
     safe_get_full_fp32_param,
     safe_get_full_optimizer_state,
+    safe_get_local_fp32_param,
     safe_set_full_fp32_param,
     safe_set_full_optimizer_state,
+    safe_set_local_fp32_param,
+    safe_set_local_optimizer_state,
 )
 from torch import Tensor, nn
 
@@ -42,7 +47,7 @@ class DeepSpeedEngine:
         self._plain = self._stage == 0
         self._num_steps = 0
         if not self._plain:
-            self._allocate_moments(0)
+            self._allocate_moments()
 
     def __call__(self, pixel_values: Tensor, input_ids: Tensor, kept: Tensor | None) -> Features:
         """See `Engine`."""
@@ -92,8 +97,8 @@ class DeepSpeedEngine:
     def load_optimizer_state(self, state: OptimizerState) -> None:
         """See `Engine`."""
         self._num_steps = state.num_steps
-        if not self._plain:
-            self._allocate_moments(state.num_steps)
+        for moments in self._engine.optimizer.optimizer.state.values() if not self._plain else ():
+            moments["step"].fill_(state.num_steps)
         for name, parameter in self._named().items():
             moments = {"exp_avg": state.exp_avg[name], "exp_avg_sq": state.exp_avg_sq[name]}
             if self._plain:
@@ -101,9 +106,12 @@ class DeepSpeedEngine:
                 self._torch_optimizer.state[parameter] = {"step": torch.tensor(float(state.num_steps)), **on_device}
                 continue
             for kind, value in moments.items():
-                safe_set_full_optimizer_state(parameter, value, kind)
+                if self._stage == 3:
+                    safe_set_local_optimizer_state(parameter, _partition(parameter, value), kind)
+                else:
+                    safe_set_full_optimizer_state(parameter, value, kind)
 
-    def _allocate_moments(self, num_steps: int) -> None:
+    def _allocate_moments(self) -> None:
         """Make the flat moments before the first step makes them.
 
         There must be something to load into; and stages 1 and 2 link parameters to moments when the first parameter
@@ -113,7 +121,7 @@ class DeepSpeedEngine:
         flats = zero.fp32_partitioned_groups_flat if self._stage == 3 else zero.single_partition_of_fp32_groups
         for flat in flats:
             moments = {kind: torch.zeros_like(flat) for kind in MOMENTS}
-            zero.optimizer.state[flat] = {"step": torch.tensor(float(num_steps)), **moments}
+            zero.optimizer.state[flat] = {"step": torch.tensor(0.0), **moments}
         if self._stage < 3:
             zero._lazy_init_hp_params_optimizer_state()
 
@@ -128,10 +136,12 @@ class DeepSpeedEngine:
         if self._plain:
             parameter.data.copy_(value)
             return
+        if self._stage == 3:
+            safe_set_local_fp32_param(parameter, _partition(parameter, value))
+            return
         safe_set_full_fp32_param(parameter, value)
-        if self._stage < 3:
-            # The forward pass reads the low-precision copy, which DeepSpeed refreshes only in its own step.
-            parameter.data.copy_(value)
+        # The forward pass reads the low-precision copy, which DeepSpeed refreshes only in its own step.
+        parameter.data.copy_(value)
 
     def _moment(self, parameter: nn.Parameter, kind: str) -> Tensor:
         if self._plain:
@@ -149,6 +159,18 @@ class DeepSpeedEngine:
 
     def _named(self) -> dict[str, nn.Parameter]:
         return trainable_parameters(self._engine.module)
+
+
+def _partition(parameter: nn.Parameter, value: Tensor) -> Tensor:
+    """This rank's part of a whole tensor at stage 3, padded as ZeRO pads.
+
+    DeepSpeed's own `safe_set_full_*` fail on the last rank where the ranks do not divide the tensor (0.19.8).
+    """
+    local = safe_get_local_fp32_param(parameter)
+    assert local is not None
+    size = local.numel()
+    padded = F.pad(value.flatten(), (0, size * dist.get_world_size() - value.numel()))
+    return padded.narrow(0, size * dist.get_rank(), size).to(local)
 
 
 def _deepspeed_config(config: TrainConfig) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import ray
 from ray import tune
-from ray.exceptions import RayTaskError
 from ray.train import Checkpoint
 from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.schedulers import ASHAScheduler
@@ -50,8 +49,12 @@ class TrialObserver(Protocol):
         """A validation: its metrics, with `step` and `SAMPLES`."""
         ...
 
-    def ended(self, number: int, cause: str | None) -> None:
-        """The trial reached its end or was stopped early; where it failed, `cause` says why."""
+    def failed(self, number: int, cause: str) -> None:
+        """The trial's function raised; `ended` follows."""
+        ...
+
+    def ended(self, number: int, succeeded: bool) -> None:
+        """The trial reached its end or was stopped early, or it did not succeed."""
         ...
 
 
@@ -135,9 +138,18 @@ def run_trials(config: SweepConfig, competition: Competition, observer: TrialObs
 
 def _tune(config: SweepConfig, competition: Competition, queue: Queue) -> list[str] | None:
     """Run Tune. Returns: what a trial reported, where it lacks what trials are compared by; None where all is well."""
-    missing, run_trial, names = _MissingMetric(config.metric), competition.run_trial, competition.names
+    missing, names, run_trial = _MissingMetric(config.metric), competition.names, competition.run_trial
+
+    def trial_function(space: dict[str, int]) -> None:
+        try:
+            run_trial(space["number"])
+        except Exception as error:
+            # Tune would tell the callback that there was an error, but not which.
+            queue.put(("failed", space["number"], describe_error(error)))
+            raise
+
     tune.Tuner(
-        tune.with_resources(lambda space: run_trial(space["number"]), {"CPU": 0, TRIAL_SLOT: 1}),
+        tune.with_resources(trial_function, {"CPU": 0, TRIAL_SLOT: 1}),
         param_space={"number": tune.grid_search(list(range(len(names))))},
         tune_config=tune.TuneConfig(
             scheduler=_scheduler(config, competition.max_epochs),
@@ -201,9 +213,7 @@ class _Relay(tune.Callback):
         self._queue.put(("reported", trial.config["number"], dict(result)))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._queue.put(("ended", trial.config["number"], None))
+        self._queue.put(("ended", trial.config["number"], True))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        error = trial.get_error()
-        cause = error.cause if isinstance(error, RayTaskError) else error
-        self._queue.put(("ended", trial.config["number"], describe_error(cause)))
+        self._queue.put(("ended", trial.config["number"], False))

@@ -2,7 +2,6 @@
 
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 import torch.distributed as dist
 
 from raybind.config.train import TrainConfig
-from raybind.data.faults import FaultCounter
+from raybind.data.faults import FaultCounts, together
 from raybind.data.order import Batching, Cursor
 from raybind.data.reader import Arrays
 from raybind.errors import RayBindError
@@ -43,14 +42,13 @@ class Loop:
 
         Raises:
             TooManyBadSamples: above the configured rate.
-            RayBindError: the loss is not finite, or the batches do not come in the order of the epoch.
+            RayBindError: the loss is not finite. Like the above on every rank in the same step.
+            RuntimeError: this rank's batches do not come in the order of the epoch.
         """
-        faults = FaultCounter(self.config.data.max_bad_sample_rate)
-        record = Record(self.config.training.global_batch_size, faults)
+        record = Record(self.config.training.global_batch_size)
         batches = self._in_order(first_step)
         for step in range(first_step, self.schedule.total_steps):
             arrays = record.waiting_for(batches)
-            faults.add(arrays["fault"].tolist(), arrays["fault_detail"].tolist())
             lr = self.schedule.lr(step)
             result = train_step(self.engine, self.collate(arrays), lr)
             record.add(result, lr)
@@ -69,18 +67,20 @@ class Loop:
             expected = self.batching.cursor_at(step)
             arrays = next(source, None)
             if arrays is None:
-                raise RayBindError(f"the data ended before step {step} of {self.schedule.total_steps}")
+                raise RuntimeError(f"the data ended before step {step} of {self.schedule.total_steps}")
             found = Cursor(int(arrays["epoch"][0]), int(arrays["position"][0]))
             if found != expected:
-                raise RayBindError(f"step {step} on rank {self.context.rank} got {found}, expected {expected}")
+                raise RuntimeError(f"step {step} on rank {self.context.rank} got {found}, expected {expected}")
             yield arrays
 
     def _log(self, step: int, record: "Record") -> None:
-        metrics = record.metrics(self.batching.cursor_at(step), self.batching)
+        """Every rank has the same numbers here, so that all of them stop where one must."""
+        metrics, faults = record.metrics(self.batching.cursor_at(step), self.batching)
         if not torch.tensor(metrics["train/loss"]).isfinite():
             raise RayBindError(f"the loss of step {step} is {metrics['train/loss']}; lower optimizer.lr or use fp32")
         if self.context.rank == 0:
             self.sink.log(step, metrics)
+        faults.check(self.config.data.max_bad_sample_rate)
 
     def _checkpoint(self, step: int) -> None:
         folder = Path(tempfile.mkdtemp(prefix="raybind-checkpoint-"))
@@ -104,9 +104,9 @@ class Loop:
 class Record:
     """Gathers what happens between two records of the metrics."""
 
-    def __init__(self, global_batch_size: int, faults: FaultCounter) -> None:
+    def __init__(self, global_batch_size: int) -> None:
         self._global_batch_size = global_batch_size
-        self._faults = faults
+        self._faults = FaultCounts()
         self._start()
 
     def _start(self) -> None:
@@ -119,6 +119,7 @@ class Record:
         began = time.perf_counter()
         arrays = next(batches)
         self._waited += time.perf_counter() - began
+        self._faults.add(arrays["fault"].tolist(), arrays["fault_detail"].tolist())
         return arrays
 
     def add(self, result: StepResult, lr: float) -> None:
@@ -126,17 +127,16 @@ class Record:
         self._losses.append(result.loss)
         self._last, self._lr = result, lr
 
-    def metrics(self, cursor: Cursor, batching: Batching) -> dict[str, float]:
-        """The metrics since the last call, means over steps and ranks; a collective call."""
+    def metrics(self, cursor: Cursor, batching: Batching) -> tuple[dict[str, float], FaultCounts]:
+        """The metrics since the last call, means over steps and ranks, and the faults so far; a collective call."""
         loss = torch.stack(self._losses).mean()
-        causes, num_samples = self._faults.causes, self._faults.num_samples
+        everyone = [self._faults]
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(loss)
             loss /= dist.get_world_size()
-            everyone: list[tuple[Counter[str], int]] = [(Counter(), 0)] * dist.get_world_size()
-            dist.all_gather_object(everyone, (causes, num_samples))
-            causes = sum((counter for counter, _ in everyone), Counter())
-            num_samples = sum(number for _, number in everyone)
+            everyone *= dist.get_world_size()
+            dist.all_gather_object(everyone, self._faults)
+        faults = together(everyone)
         seconds = time.perf_counter() - self._began
         steps = len(self._losses)
         metrics = {
@@ -148,9 +148,9 @@ class Record:
             "time/step_seconds": seconds / steps,
             "time/samples_per_second": steps * self._global_batch_size / seconds,
             "time/data_wait_fraction": self._waited / seconds,
-            "data/samples_read": float(num_samples),
-            "data/bad_samples": float(causes.total()),
+            "data/samples_read": float(faults.num_samples),
+            "data/bad_samples": float(faults.causes.total()),
         }
-        metrics |= {f"data/bad/{cause}": float(count) for cause, count in causes.items()}
+        metrics |= {f"data/bad/{cause}": float(count) for cause, count in faults.causes.items()}
         self._start()
-        return metrics
+        return metrics, faults

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from raybind.config.data import DataConfig
-from raybind.data.faults import MIN_SAMPLES, FaultCounter
+from raybind.data.faults import MIN_SAMPLES, FaultCounts, together
 from raybind.data.manifest import read_split, shard_name
 from raybind.data.reader import SampleReader
 from raybind.data.sample import MediaFile, SampleMetadata, Texts
@@ -95,15 +95,18 @@ def test_evaluation_never_skips(root: Path) -> None:
 
 
 def test_training_stops_above_the_stated_rate() -> None:
-    counter = FaultCounter(max_rate=0.01)
+    one, other = FaultCounts(), FaultCounts()
     allowed = int(0.01 * MIN_SAMPLES)
-    counter.add(["undecodable media"] * allowed, ["a.tar: sample x: not a png"] * allowed)
+    one.add(["undecodable media"] * allowed, ["a.tar: sample x: not a png"] * allowed)
+    together([one, other]).check(max_rate=0.01)
+    other.add(["missing text"], ["a.tar: sample y: no raw text"])
     with pytest.raises(TooManyBadSamples, match=r"11 of 11 .*=0.01.* 10 x undecodable media, e.g. a.tar: sample x"):
-        counter.add(["missing text"], ["a.tar: sample y: no raw text"])
+        together([one, other]).check(max_rate=0.01)
 
 
 def test_the_rate_is_of_all_samples_seen() -> None:
-    counter = FaultCounter(max_rate=0.01)
-    counter.add([""] * 5000, [""] * 5000)
-    counter.add(["missing text"] * 50, [""] * 50)
-    assert counter.causes == {"missing text": 50}
+    counts = FaultCounts()
+    counts.add([""] * 5000, [""] * 5000)
+    counts.add(["missing text"] * 50, [""] * 50)
+    counts.check(max_rate=0.01)
+    assert counts.causes == {"missing text": 50}
