@@ -41,6 +41,6 @@ def check_location(key: str, location: str) -> None:
         raise ConfigError(f"{key}={location!r}: bucket {parts.netloc!r} at {endpoint} {cause}") from None
     except BotoCoreError as error:
         raise ConfigError(
-            f"{key}={location!r}: no usable answer from {endpoint} ({error}); is AWS_ENDPOINT_URL right, is it running, "
+            f"{key}={location!r}: no usable answer from {endpoint} ({error}); is AWS_ENDPOINT_URL right, is it up, "
             "are credentials set?"
         ) from None

@@ -22,7 +22,7 @@ from typing import TypeVar
 
 import numpy as np
 
-O = TypeVar("O")
+Owner = TypeVar("Owner")
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "shape": ("ball", "cross", "cone", "ring", "cube", "star", "dumbbell", "mushroom"),
@@ -143,10 +143,7 @@ def _draw_block(seed: int, split: str, block: int) -> dict[str, list[int]]:
     """Value numbers of the 192 samples of a block, by attribute; each shape comes 24 times."""
     rng = np.random.default_rng([seed, SPLITS.index(split), block])
     shapes = [int(shape) for _ in range(_ROUNDS) for shape in rng.permutation(len(ATTRIBUTES["shape"]))]
-    if split == "test":
-        sizes = [test_size(shape) for shape in shapes]
-    else:
-        sizes = _deal(rng, shapes, lambda _: [0, 1, 2])
+    sizes = _deal(rng, shapes, lambda shape: [test_size(shape)] if split == "test" else [0, 1, 2])
     columns = {"shape": shapes, "size": sizes}
     for modality in ("image", "depth", "infrared", "video"):
         deck = partial(_deck, modality, split)
@@ -164,14 +161,14 @@ def _deck(modality: str, split: str, owner: tuple[int, int]) -> list[int]:
     return list(range(len(ATTRIBUTES[CLASS_ATTRIBUTES[modality][1]])))
 
 
-def _deal(rng: np.random.Generator, owners: Sequence[O], deck: Callable[[O], list[int]]) -> list[int]:
+def _deal(rng: np.random.Generator, owners: Sequence[Owner], deck: Callable[[Owner], list[int]]) -> list[int]:
     """Give each owner the cards of its deck in random order, every card once before any comes again.
 
     Args:
         owners: the owner at each place of the block.
         deck: value numbers of an owner.
     """
-    piles: dict[O, list[int]] = {}
+    piles: dict[Owner, list[int]] = {}
     dealt = []
     for owner in owners:
         if not piles.get(owner):
