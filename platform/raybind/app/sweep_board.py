@@ -117,11 +117,14 @@ def publish(config: SweepConfig, records: Sequence[TrialRecord], storage: Storag
         "ranking.json": to_json(config, ranked).encode(),
         "ranking.png": draw(config, ranked),
     }
+    folder = f"{config.output}/{config.name}"
     for name, content in files.items():
         storage.write(name, content)
         parent.log_bytes(content, name)
     best = ranked[0].value(config.metric)
     if best is not None:
         parent.log_metrics({f"best/{config.metric}": best})
-        console.print(f"best: {ranked[0].name}, checkpoint and record in {storage.root}/{ranked[0].name}")
-    console.print(f"written to {storage.root}: {', '.join(files)}; the same in MLflow run {parent.run_id}")
+        console.print(
+            f"best: {ranked[0].name}; evaluate it: python jobs/evaluate.py checkpoint={folder}/{ranked[0].name}"
+        )
+    console.print(f"written to {folder}: {', '.join(files)}; the same in MLflow run {parent.run_id}")
