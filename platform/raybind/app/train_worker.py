@@ -61,7 +61,10 @@ def train_worker(arguments: dict[str, Any]) -> None:
             restore_generator(folder, context.rank)
 
     def batches(start: Cursor) -> Iterator[Arrays]:
-        return iterate_shard(ray.train.get_dataset_shard("train"))
+        # The driver made the data set from the same checkpoint's cursor; the loop checks every batch against its step.
+        shard = ray.train.get_dataset_shard("train")
+        assert shard is not None
+        return iterate_shard(shard)
 
     tokenizer = Tokenizer(arch.text.vocab_size, arch.text.context_length)
     loop = Loop(

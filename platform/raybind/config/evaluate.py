@@ -22,7 +22,7 @@ class EvaluateConfig(Config):
     """Captions to retrieve; null takes those the encoder was trained with."""
     untrained: bool = True
     """Evaluate the encoder as it was before training, too."""
-    batch_size: int = Field(64, ge=1)
+    batch_size: int = Field(default=64, ge=1)
     """Items encoded at once; changes nothing but speed and memory."""
     output: str | None = None
     """Local folder for result.json, result.md and the pictures; null writes none."""

@@ -19,18 +19,18 @@ class BaseConfig(Config):
 class LoraConfig(Config):
     """Low-rank adaptation of the attention projections (LanguageBind, Eq. (2), Table 12)."""
 
-    rank: int = Field(2, ge=1)
+    rank: int = Field(default=2, ge=1)
     """r: 2 for depth and infrared, 16 for video and audio (Table 12)."""
-    alpha: int = Field(16, ge=1)
+    alpha: int = Field(default=16, ge=1)
     """The update is scaled by alpha / rank (Table 12)."""
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
     """Probability on the input of A (Table 12; the official scripts train with 0)."""
 
 
 class TemperatureConfig(Config):
     """tau of Eq. (3); the model stores ln(1 / tau) as logit_scale."""
 
-    init: float = Field(0.07, gt=0.01, le=1)
+    init: float = Field(default=0.07, gt=0.01, le=1)
     """Value at the start (official scripts: 0.07); above 0.01, where logit_scale is clamped."""
     learnable: bool = True
     """Whether it is trained (Table 12) or stays at `init`."""
@@ -45,7 +45,7 @@ class ModelConfig(Config):
     lora: LoraConfig = LoraConfig()
     train_language: bool = False
     """Whether the language encoder trains too: true only to pretrain a base."""
-    mask_ratio: float = Field(0.5, ge=0, lt=1)
+    mask_ratio: float = Field(default=0.5, ge=0, lt=1)
     """Share of patches hidden in training: 0.5 for depth and infrared, 0.3 for video and audio (Table 12)."""
     temperature: TemperatureConfig = TemperatureConfig()
 

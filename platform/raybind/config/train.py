@@ -16,35 +16,35 @@ class RunConfig(Config):
     """Name of the run below `output`; starting a run of a name that exists resumes it."""
     output: str = "runs"
     """Local folder or `s3://bucket/prefix` for checkpoints and the metrics log."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     """Of everything drawn: order, masks, key frames, captions, fresh weights."""
 
 
 class OptimizerConfig(Config):
     """AdamW (Table 12). No decay for parameters with one dimension."""
 
-    lr: float = Field(5e-4, gt=0)
+    lr: float = Field(default=5e-4, gt=0)
     """Peak learning rate (Table 12: 5e-4 depth and audio, 1e-4 video and infrared)."""
     betas: tuple[float, float] = (0.9, 0.98)
     """Momentum (Table 12)."""
-    eps: float = Field(1e-6, gt=0)
+    eps: float = Field(default=1e-6, gt=0)
     """Official scripts."""
-    weight_decay: float = Field(0.2, ge=0)
+    weight_decay: float = Field(default=0.2, ge=0)
     """Table 12."""
-    max_grad_norm: float | None = Field(None, gt=0)
+    max_grad_norm: float | None = Field(default=None, gt=0)
     """Gradients are scaled down to this global norm; null leaves them as they are (official scripts)."""
 
 
 class ScheduleConfig(Config):
     """Linear warm-up, then half a cosine down to 0 (Table 12)."""
 
-    epochs: int = Field(1, ge=1)
+    epochs: int = Field(default=1, ge=1)
     """Passes over the train split."""
-    max_steps: int | None = Field(None, ge=1)
+    max_steps: int | None = Field(default=None, ge=1)
     """Stop here if the epochs are longer; the cosine ends here too."""
-    warmup_steps: int | None = Field(None, ge=0)
+    warmup_steps: int | None = Field(default=None, ge=0)
     """Optimizer steps of warm-up (Table 12: 200 for depth and infrared, 2000 for video and audio)."""
-    warmup_samples: int | None = Field(None, ge=0)
+    warmup_samples: int | None = Field(default=None, ge=0)
     """Warm-up counted in samples instead, so that it stays the same when the batch size changes."""
 
     @model_validator(mode="after")
@@ -60,17 +60,17 @@ class ScheduleConfig(Config):
 class TrainingConfig(Config):
     """The step and what is recorded of it."""
 
-    global_batch_size: int = Field(1024, ge=2)
+    global_batch_size: int = Field(default=1024, ge=2)
     """Samples of one optimizer step over all workers; all of them are each other's negatives (Table 12)."""
     precision: Literal["fp32", "bf16"] = "bf16"
     """bf16: DeepSpeed's bfloat16 weights with a float32 master copy of what trains."""
     zero_stage: Literal[0, 1, 2, 3] = 2
     """DeepSpeed ZeRO: what is partitioned over the workers (1 optimizer, 2 + gradients, 3 + parameters)."""
-    log_every_steps: int = Field(10, ge=1)
+    log_every_steps: int = Field(default=10, ge=1)
     """Steps between two records of the metrics."""
-    checkpoint_every_steps: int = Field(500, ge=1)
+    checkpoint_every_steps: int = Field(default=500, ge=1)
     """Steps between two checkpoints; the last step always has one."""
-    keep_checkpoints: int = Field(2, ge=1)
+    keep_checkpoints: int = Field(default=2, ge=1)
     """Newest checkpoints that stay in storage."""
 
 
@@ -79,7 +79,7 @@ class ValidationConfig(Config):
 
     split: str | None = "val"
     """Split to evaluate on; null evaluates nothing."""
-    max_samples: int = Field(512, ge=1)
+    max_samples: int = Field(default=512, ge=1)
     """Samples at most, spread evenly over the split; they stay in the workers' memory."""
     label_set: str | None = None
     """Labels to classify by; null takes the modality's own, else `label`, else does retrieval only."""
@@ -88,17 +88,17 @@ class ValidationConfig(Config):
 class ClusterConfig(Config):
     """What the run takes of the Ray cluster."""
 
-    num_workers: int = Field(1, ge=1)
+    num_workers: int = Field(default=1, ge=1)
     """Training processes; one per GPU where there are GPUs."""
     use_gpu: bool = False
     """One GPU per worker."""
-    worker_cpus: float = Field(1, gt=0)
+    worker_cpus: float = Field(default=1, gt=0)
     """CPUs reserved per worker."""
-    threads_per_worker: int = Field(1, ge=1)
+    threads_per_worker: int = Field(default=1, ge=1)
     """Threads of torch's operators in a worker."""
-    reader_cpus: float = Field(1, gt=0)
+    reader_cpus: float = Field(default=1, gt=0)
     """CPUs of one reading task; what the workers leave over decides how many read at once."""
-    max_failures: int = Field(3, ge=0)
+    max_failures: int = Field(default=3, ge=0)
     """Times the run restarts from its newest checkpoint when a worker dies."""
 
 

@@ -6,6 +6,7 @@ and nothing needs more than a window of shards at hand. A run cuts the order int
 over at the end of an epoch (fewer than one global batch, others each epoch) are not visited in that epoch.
 """
 
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -52,11 +53,11 @@ def epoch_order(shard_sizes: tuple[int, ...], seed: int, epoch: int, window_shar
     Returns: (sum(shard_sizes),) int64, a permutation; read-only, since it is shared between calls.
     """
     generator = np.random.default_rng((seed, epoch))
-    first_of_shard = np.concatenate([[0], np.cumsum(shard_sizes)])
+    bounds = [0, *itertools.accumulate(shard_sizes)]
     shards = generator.permutation(len(shard_sizes))
     windows = []
     for start in range(0, len(shards), window_shards):
-        ranges = [np.arange(first_of_shard[s], first_of_shard[s + 1]) for s in shards[start : start + window_shards]]
+        ranges = [np.arange(bounds[s], bounds[s + 1]) for s in shards[start : start + window_shards]]
         windows.append(generator.permutation(np.concatenate(ranges)))
     order = np.concatenate(windows) if windows else np.empty(0, dtype=np.int64)
     order.setflags(write=False)
