@@ -137,11 +137,15 @@ class DeepSpeedEngine:
             parameter.data.copy_(value)
             return
         if self._stage == 3:
-            safe_set_local_fp32_param(parameter, _partition(parameter, value))
-            return
-        safe_set_full_fp32_param(parameter, value)
-        # The forward pass reads the low-precision copy, which DeepSpeed refreshes only in its own step.
-        parameter.data.copy_(value)
+            part = _partition(parameter, value)
+            safe_set_local_fp32_param(parameter, part)
+            parameter.ds_tensor.data.copy_(part)  # pyright: ignore[reportAttributeAccessIssue]
+        else:
+            safe_set_full_fp32_param(parameter, value)
+        # The forward pass reads the model's own copy, which DeepSpeed refreshes only in its own step; at stage 3 small
+        # parameters stay whole between steps, larger ones are empty until they are gathered.
+        if parameter.numel() == value.numel():
+            parameter.data.copy_(value)
 
     def _moment(self, parameter: nn.Parameter, kind: str) -> Tensor:
         if self._plain:
