@@ -89,9 +89,15 @@ def _members(services: Sequence[RunningService]) -> set[psutil.Process]:
     sessions = {service.pid for service in services}
     found = {process for process in psutil.process_iter() if _session(process) in sessions}
     for service in services:
-        if _is_same(service):
-            found.update(psutil.Process(service.pid).children(recursive=True))
+        found.update(_descendants(service))
     return {process for process in found if _runs(process)}
+
+
+def _descendants(service: RunningService) -> list[psutil.Process]:
+    try:
+        return psutil.Process(service.pid).children(recursive=True) if _is_same(service) else []
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _session(process: psutil.Process) -> int | None:
