@@ -20,7 +20,7 @@ STEPS = {
         "jobs/presets/depth_tiny.yaml",
         f"run.output={DEMO}",
     ],
-    "3/3  Zero-shot classes and captions of compositions that were in no training": [
+    "3/3  Zero-shot classes and captions, of shapes in sizes and settings never trained on together": [
         "jobs/evaluate.py",
         f"checkpoint={DEMO}/depth-tiny",
         "split=test",

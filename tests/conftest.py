@@ -17,6 +17,12 @@ import boto3
 import cv2
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
+
+from raybind.model.architecture import read_architecture
+from raybind.model.base import to_open_clip
+from raybind.model.bound import BoundModel
 
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED_DATA = PROJECT.parent / "shared" / "data"
@@ -120,3 +126,15 @@ def _wait_until_up(url: str, server: subprocess.Popen, seconds: float = 30) -> N
         except OSError:
             time.sleep(0.1)
     raise RuntimeError(f"moto.server does not answer at {url}")
+
+
+@pytest.fixture(scope="session")
+def base_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An open_clip weights file of the tiny architecture, random from a fixed seed."""
+    torch.manual_seed(0)
+    model = BoundModel(read_architecture("ViT-Tiny-14"))
+    model.init_weights()
+    torch.nn.init.constant_(model.logit_scale, 2.66)
+    path = tmp_path_factory.mktemp("base") / "weights.safetensors"
+    save_file(to_open_clip(model.state_dict()), path)
+    return path

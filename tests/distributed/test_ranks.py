@@ -7,26 +7,11 @@ from typing import Any
 import pytest
 import torch
 import torch.multiprocessing as mp
-from safetensors.torch import save_file
 
 from raybind.config.train import TrainConfig
-from raybind.model.architecture import read_architecture
-from raybind.model.base import to_open_clip
-from raybind.model.bound import BoundModel
 from tests.distributed import ranks
 
 STAGES = (0, 1, 2, 3)
-
-
-@pytest.fixture(scope="module")
-def base_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    model = BoundModel(read_architecture("ViT-Tiny-14"))
-    model.init_weights()
-    torch.nn.init.constant_(model.logit_scale, 2.66)
-    path = tmp_path_factory.mktemp("base") / "weights.safetensors"
-    save_file(to_open_clip(model.state_dict()), path)
-    return path
 
 
 def make_config(base_weights: Path, stage: int, world_size: int) -> TrainConfig:

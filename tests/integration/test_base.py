@@ -29,7 +29,7 @@ PRESET = Path(__file__).resolve().parents[2] / "jobs" / "presets" / "tiny_base.y
 def test_its_preset_pretrains_and_exports(tmp_path: Path) -> None:
     world = TinyVidalConfig(seed=1, modalities=("image",))
     splits = {}
-    for split, count in (("train", 64), ("test", 16)):
+    for split, count in (("train", 64), ("val", 16)):
         writer = ShardWriter(open_storage(str(tmp_path / "data/image")), "image", shard_name(split, 0))
         for number in range(count):
             sample = render_sample(world, split, number)

@@ -4,9 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from mlflow import MlflowClient
-from safetensors.torch import save_file
 
 from raybind.app import evaluate, train
 from raybind.config.tiny_vidal import TinyVidalConfig
@@ -14,25 +12,11 @@ from raybind.construction.tiny_vidal import render_sample
 from raybind.data.manifest import read_split, shard_name
 from raybind.data.storage import Storage, open_storage
 from raybind.data.writer import ShardWriter, write_manifest
-from raybind.model.architecture import read_architecture
-from raybind.model.base import to_open_clip
-from raybind.model.bound import BoundModel
 
 pytestmark = [pytest.mark.ray, pytest.mark.s3, pytest.mark.slow]
 
 WORLD = TinyVidalConfig(modalities=("depth",), num_frames=1)
 SPLITS = {"train": 40, "val": 16}
-
-
-@pytest.fixture(scope="module")
-def base_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    model = BoundModel(read_architecture("ViT-Tiny-14"))
-    model.init_weights()
-    torch.nn.init.constant_(model.logit_scale, 2.66)
-    path = tmp_path_factory.mktemp("base") / "weights.safetensors"
-    save_file(to_open_clip(model.state_dict()), path)
-    return path
 
 
 def write_shards(root: Storage) -> None:
