@@ -20,11 +20,12 @@ from raybind.evaluation.report import EvaluationResult, to_json, to_markdown, to
 from raybind.integrations.mlflow import TrackedRun, tracking_uri
 from raybind.modalities import get_modality
 from raybind.model.architecture import read_architecture
-from raybind.model.bound import BoundModel, build_model
+from raybind.model.bound import BoundModel
 from raybind.model.encode import text_encoder
 from raybind.model.prompts import modality_templates
 from raybind.model.tokenizer import Tokenizer
 from raybind.training.checkpoint import load_model
+from raybind.training.task import input_shape, starting_model
 
 RUN_RECORD = "raybind-run.json"
 
@@ -36,7 +37,7 @@ def run(config: EvaluateConfig) -> EvaluationResult:
     console.print(f"checkpoint {storage.root}, step {state.step}")
     result = _evaluate(model, state.config, config)
     if config.untrained:
-        untrained, _ = build_model(state.config.model, state.config.run.seed)
+        untrained, _ = starting_model(state.config)
         result = dataclasses.replace(result, untrained=_evaluate(untrained.eval(), state.config, config))
     for table in to_tables(result):
         console.print(table)
@@ -53,7 +54,7 @@ def _evaluate(model: BoundModel, trained: TrainConfig, config: EvaluateConfig) -
         data = data.model_copy(update={"text_source": config.text_source})
     arch = read_architecture(trained.model.base.architecture)
     index = read_split(open_storage(config.root or data.root), data.modality, config.split)
-    reader = SampleReader(index, data, arch.vision.image_size, trained.run.seed)
+    reader = SampleReader(index, data, input_shape(trained), trained.run.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
     tokenizer = Tokenizer(arch.text.vocab_size, arch.text.context_length)

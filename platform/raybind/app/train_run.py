@@ -26,8 +26,8 @@ from raybind.integrations.progress import relayed
 from raybind.integrations.ray_cluster import connect
 from raybind.integrations.ray_data import StreamPlan, dataset_factory
 from raybind.integrations.ray_train import newest_state, run_workers
-from raybind.model.architecture import read_architecture
 from raybind.model.bound import describe_model
+from raybind.training.task import input_shape
 
 
 def run(config: TrainConfig) -> None:
@@ -41,7 +41,7 @@ def run(config: TrainConfig) -> None:
     if done is not None and done.step == plan.schedule.total_steps:
         console.print(f"run {config.run.name} is complete at step {done.step}: {run_storage(config).root}")
         return
-    show_parameters(describe_model(config.model))
+    show_parameters(describe_model(config.model, input_shape(config)))
     tracked = open_run(config, plan)
     console.print(f"run {config.run.name}: MLflow run {tracked.run_id} at {tracked.uri}")
     with relayed(Progress(plan.schedule.total_steps).show) as queue:
@@ -83,11 +83,10 @@ def _train(
     queue: Queue | None,
     callbacks: Sequence[ray.train.UserCallback],
 ) -> ray.train.Result:
-    arch = read_architecture(config.model.base.architecture)
     stream = StreamPlan(
         index=ray.put(plan.index),
         config=config.data,
-        image_size=arch.vision.image_size,
+        shape=input_shape(config),
         seed=config.run.seed,
         batching=plan.batching,
         total_steps=plan.schedule.total_steps,
@@ -144,7 +143,8 @@ def open_run(config: TrainConfig, plan: Plan, tags: Mapping[str, str] | None = N
     )
     tracked.log_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), "config.yaml")
     tracked.log_text(_environment(), "environment.txt")
-    tracked.log_text("\n".join(f"{part}\t{n}" for part, n in describe_model(config.model)), "trainable_parameters.tsv")
+    table = describe_model(config.model, input_shape(config))
+    tracked.log_text("\n".join(f"{part}\t{number}" for part, number in table), "trainable_parameters.tsv")
     record = {"mlflow_run_id": tracked.run_id, "config": config.model_dump(mode="json")}
     storage.write(RUN_RECORD, json.dumps(record, indent=1).encode())
     return tracked

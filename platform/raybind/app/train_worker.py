@@ -20,8 +20,7 @@ from raybind.integrations.progress import QueueSink
 from raybind.integrations.ray_data import iterate_shard
 from raybind.integrations.ray_train import RayWorkerContext
 from raybind.modalities import get_modality
-from raybind.model.architecture import ClipArchitecture, read_architecture
-from raybind.model.bound import build_model
+from raybind.model.architecture import ClipArchitecture
 from raybind.model.encode import remembering, text_encoder
 from raybind.model.prompts import modality_templates
 from raybind.model.tokenizer import Tokenizer
@@ -36,6 +35,7 @@ from raybind.training.checkpoint import (
 )
 from raybind.training.loop import Loop
 from raybind.training.ports import Engine, MetricSink, WorkerContext
+from raybind.training.task import starting_model
 
 
 def train_worker(arguments: dict[str, Any]) -> None:
@@ -48,8 +48,7 @@ def train_worker(arguments: dict[str, Any]) -> None:
         # The plain kernel's backward pass is the faster one there: a whole step takes 0.8 of the time (torch 2.14).
         torch.backends.cuda.enable_flash_sdp(False)
     torch.manual_seed(config.run.seed + context.rank)
-    model, base_fingerprint = build_model(config.model, config.run.seed)
-    arch = read_architecture(config.model.base.architecture)
+    model, base_fingerprint = starting_model(config)
     with context.latest_checkpoint() as folder:
         state = read_state((folder / "state.json").read_bytes()) if folder else None
         if state is not None and folder is not None:
@@ -66,6 +65,7 @@ def train_worker(arguments: dict[str, Any]) -> None:
         assert shard is not None
         return iterate_shard(shard)
 
+    arch = model.arch
     tokenizer = Tokenizer(arch.text.vocab_size, arch.text.context_length)
     loop = Loop(
         config=config,
@@ -97,7 +97,7 @@ def _validation(
     index = read_split(open_storage(data.root), data.modality, validation.split)
     encode_texts = text_encoder(engine.encode_text, tokenizer, context.device)
     return Validation(
-        reader=SampleReader(index, data, arch.vision.image_size, config.run.seed),
+        reader=SampleReader(index, data, arch.vision.input, config.run.seed),
         numbers=spread(len(index), validation.max_samples),
         engine=engine,
         encode_texts=encode_texts if config.model.train_language else remembering(encode_texts),

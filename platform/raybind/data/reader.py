@@ -17,6 +17,7 @@ from raybind.data.shard_reader import read_sample
 from raybind.data.texts import texts_of
 from raybind.errors import DataError
 from raybind.modalities import get_modality
+from raybind.model.input_shape import InputShape
 
 MAX_PARALLEL_READS = 8
 """Range requests in flight per micro-batch; they wait for the network, not for a CPU."""
@@ -30,7 +31,7 @@ class DecodedSample:
 
     metadata: SampleMetadata
     pixel_values: np.ndarray
-    """(3, image_size, image_size) float32."""
+    """(3, H, W) float32; (3, T, H, W) with frames."""
     texts: tuple[str, ...]
     """Texts of equal standing for what is shown."""
     text: int
@@ -43,8 +44,8 @@ class SampleReader:
 
     index: SplitIndex
     config: DataConfig
-    image_size: int
-    """Pixels, of the encoder."""
+    shape: InputShape
+    """What the encoder is fed."""
     seed: int
 
     def read(self, number: int, epoch: int | None) -> DecodedSample:
@@ -61,7 +62,7 @@ class SampleReader:
         modality = get_modality(self.config.modality)
         try:
             texts = texts_of(metadata.texts, self.config.text_source, frame)
-            pixel_values = modality.transform(file.data, self.image_size, self.config.preprocess)
+            pixel_values = modality.transform(file.data, self.shape, self.config.preprocess, generator)
         except DataError as error:
             shard = self.index.shard_names[self.index.shard[number]]
             raise DataError(f"{shard}: sample {metadata.id}: {error}", error.cause) from None
@@ -77,11 +78,11 @@ class SampleReader:
         """Read a micro-batch for training; a sample that cannot be read stays in place, marked with its fault.
 
         Returns: arrays of length B: `number` int64; `fault` str, the cause, empty where the sample is good;
-            `fault_detail` str; `text` str; `pixel_values` (B, 3, image_size, image_size) float32.
+            `fault_detail` str; `text` str; `pixel_values` (B, *shape.array) float32.
         """
         with ThreadPoolExecutor(MAX_PARALLEL_READS) as pool:
             results = list(pool.map(lambda number: self._try_read(number, epoch), numbers))
-        blank = np.zeros((3, self.image_size, self.image_size), dtype=np.float32)
+        blank = np.zeros(self.shape.array, dtype=np.float32)
         decoded = [result if isinstance(result, DecodedSample) else None for result in results]
         return {
             "number": np.asarray(numbers, dtype=np.int64),

@@ -40,6 +40,7 @@ class DeepSpeedEngine:
         self._stage = config.training.zero_stage
         self._dtype = torch.bfloat16 if config.training.precision == "bf16" else torch.float32
         self._torch_optimizer = make_optimizer(model, config.optimizer)
+        self._logit_scale_at_start = model.logit_scale.detach().clone()
         # Any: DeepSpeed's annotations name every optimizer it might have made.
         self._engine: Any = deepspeed.initialize(
             model=model, optimizer=self._torch_optimizer, config=_deepspeed_config(config)
@@ -51,7 +52,11 @@ class DeepSpeedEngine:
 
     def __call__(self, pixel_values: Tensor, input_ids: Tensor, kept: Tensor | None) -> Features:
         """See `Engine`."""
-        return self._engine(pixel_values.to(self._dtype), input_ids, kept)
+        features = self._engine(pixel_values.to(self._dtype), input_ids, kept)
+        # In bfloat16 neighbouring temperatures lie 1 % apart: the value is the optimizer's float32, the gradient the
+        # model's.
+        exact = self._logit_scale().to(features.scale.device).exp()
+        return features._replace(scale=features.scale * (exact / features.scale).detach())
 
     def encode(self, pixel_values: Tensor) -> Tensor:
         """See `Engine`."""
@@ -124,6 +129,10 @@ class DeepSpeedEngine:
             zero.optimizer.state[flat] = {"step": torch.tensor(0.0), **moments}
         if self._stage < 3:
             zero._lazy_init_hp_params_optimizer_state()
+
+    def _logit_scale(self) -> Tensor:
+        parameter = self._engine.module.logit_scale
+        return self._full(parameter) if parameter.requires_grad else self._logit_scale_at_start
 
     def _full(self, parameter: nn.Parameter) -> Tensor:
         if self._plain:

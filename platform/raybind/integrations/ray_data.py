@@ -22,6 +22,7 @@ from raybind.config.data import DataConfig
 from raybind.data.manifest import SplitIndex
 from raybind.data.order import Batching, Cursor, epoch_order
 from raybind.data.reader import Arrays, SampleReader
+from raybind.model.input_shape import InputShape
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,7 @@ class StreamPlan:
     index: "ray.ObjectRef[SplitIndex]"
     """In the object store, so that it is not sent with every task."""
     config: DataConfig
-    image_size: int
-    """Pixels, of the encoder."""
+    shape: InputShape
     seed: int
     batching: Batching
     total_steps: int
@@ -86,7 +86,7 @@ def _read(plan: StreamPlan, step: int, rank: int) -> Iterator[Block]:
     index = ray.get(plan.index)
     cursor = plan.batching.cursor_at(step)
     order = epoch_order(index.shard_sizes, plan.seed, cursor.epoch, plan.config.shuffle_window_shards)
-    reader = SampleReader(index, plan.config, plan.image_size, plan.seed)
+    reader = SampleReader(index, plan.config, plan.shape, plan.seed)
     first = cursor.position + rank * plan.micro_batch_size
     arrays = reader.read_micro_batch(order[first : first + plan.micro_batch_size].tolist(), cursor.epoch)
     places = {

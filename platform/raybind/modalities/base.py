@@ -12,6 +12,7 @@ from torch import Tensor
 
 from raybind.config.data import PreprocessConfig
 from raybind.errors import DataError
+from raybind.model.input_shape import InputShape
 
 
 class Modality(ABC):
@@ -29,13 +30,21 @@ class Modality(ABC):
         Raises: DataError: what is wrong with the bytes.
         """
 
-    def transform(self, media: bytes, image_size: int, config: PreprocessConfig) -> np.ndarray:
+    def input_shape(self, image_size: int, config: PreprocessConfig) -> InputShape:
+        """What the encoder of this modality is fed, for a base that looks at square images of `image_size` pixels."""
+        return InputShape(image_size, image_size)
+
+    def transform(
+        self, media: bytes, shape: InputShape, config: PreprocessConfig, generator: np.random.Generator | None = None
+    ) -> np.ndarray:
         """Decode, resize the short edge, crop the centre and normalise.
 
-        Returns: (3, image_size, image_size) float32.
+        Args:
+            generator: for what is drawn in training; None (evaluation, inference) draws nothing.
+        Returns: `shape.array` float32.
         Raises: DataError: the media cannot be decoded.
         """
-        pixels = resize_and_crop(self.decode(media, config), image_size, config)
+        pixels = resize_and_crop(self.decode(media, config), shape.height, config)
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (config.mean, config.std))
         return ((pixels.expand(3, -1, -1) - mean) / std).numpy()
 

@@ -9,11 +9,12 @@ import difflib
 import importlib.util
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from raybind.errors import ConfigError
+from raybind.model.input_shape import InputShape
 
 OWN_ARCHITECTURES = Path(__file__).parent / "architectures"
 
@@ -25,8 +26,8 @@ _TEXT_KEYS = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_r
 class VisionArchitecture:
     """Sizes of a vision transformer."""
 
-    image_size: int
-    """Height and width of the input, pixels."""
+    input: InputShape
+    """A square image, unless a modality's encoder is fed something else."""
     patch_size: int
     """Pixels."""
     width: int
@@ -36,9 +37,15 @@ class VisionArchitecture:
     activation: str
 
     @property
+    def grid(self) -> tuple[int, int]:
+        """Patches of one image or frame: rows, columns."""
+        return self.input.height // self.patch_size, self.input.width // self.patch_size
+
+    @property
     def num_patches(self) -> int:
-        """Patches of one image."""
-        return (self.image_size // self.patch_size) ** 2
+        """Patches of one image or frame."""
+        rows, columns = self.grid
+        return rows * columns
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,7 @@ def read_architecture(name: str) -> ClipArchitecture:
         name=name,
         embedding_dim=config["embed_dim"],
         vision=VisionArchitecture(
-            image_size=vision["image_size"],
+            input=InputShape(vision["image_size"], vision["image_size"]),
             patch_size=vision["patch_size"],
             width=vision_width,
             num_layers=vision["layers"],
@@ -100,6 +107,11 @@ def read_architecture(name: str) -> ClipArchitecture:
             activation=activation,
         ),
     )
+
+
+def shaped(arch: ClipArchitecture, shape: InputShape | None) -> ClipArchitecture:
+    """The architecture with its vision tower on another input; None leaves it."""
+    return arch if shape is None else replace(arch, vision=replace(arch.vision, input=shape))
 
 
 def shipped_weights(arch: ClipArchitecture, tag: str) -> Path | None:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from raybind.config.model import ModelConfig
 from raybind.errors import ConfigError
-from raybind.model.architecture import ClipArchitecture, read_architecture
+from raybind.model.architecture import ClipArchitecture, read_architecture, shaped
 from raybind.model.base import Base, load_base
+from raybind.model.input_shape import InputShape
 from raybind.model.lora import inject_lora
 from raybind.model.text import LanguageEncoder
 from raybind.model.vision import ModalityEncoder
@@ -40,6 +41,7 @@ class BoundModel(nn.Module):
 
     def __init__(self, arch: ClipArchitecture) -> None:
         super().__init__()
+        self.arch = arch
         self.encoder = ModalityEncoder(arch.vision, arch.embedding_dim)
         self.language = LanguageEncoder(arch.text, arch.embedding_dim)
         self.logit_scale = nn.Parameter(torch.empty(1))
@@ -56,15 +58,16 @@ class BoundModel(nn.Module):
         )
 
 
-def build_model(config: ModelConfig, seed: int) -> tuple[BoundModel, str | None]:
+def build_model(config: ModelConfig, seed: int, shape: InputShape | None = None) -> tuple[BoundModel, str | None]:
     """Build the model as it stands before the first step.
 
     Args:
         seed: for whatever starts random (LoRA's A; everything when trained from scratch).
+        shape: what the encoder is fed; None: the base's square image.
     Returns: the model on the CPU in float32 with `requires_grad` set as the tuning says, and the base's fingerprint.
     Raises: ConfigError: the base cannot be loaded, or its tensors are not the architecture's.
     """
-    arch = read_architecture(config.base.architecture)
+    arch = shaped(read_architecture(config.base.architecture), shape)
     base = load_base(arch, config.base.weights) if config.base.weights is not None else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -108,10 +111,10 @@ def parameter_table(model: nn.Module) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda row: -row[1])
 
 
-def describe_model(config: ModelConfig) -> list[tuple[str, int]]:
+def describe_model(config: ModelConfig, shape: InputShape | None = None) -> list[tuple[str, int]]:
     """`parameter_table` without loading or allocating any weight."""
     with torch.device("meta"):
-        model = BoundModel(read_architecture(config.base.architecture))
+        model = BoundModel(shaped(read_architecture(config.base.architecture), shape))
         apply_tuning(model, config)
     return parameter_table(model)
 

@@ -19,8 +19,9 @@ from raybind.config.train import TrainConfig
 from raybind.data.order import Cursor
 from raybind.data.storage import Storage
 from raybind.errors import ConfigError, DataError
-from raybind.model.bound import BoundModel, build_model, trainable_parameters
+from raybind.model.bound import BoundModel, trainable_parameters
 from raybind.training.state import OptimizerState
+from raybind.training.task import starting_model
 
 FORMAT_VERSION = 1
 
@@ -111,7 +112,7 @@ def load_model(storage: Storage) -> tuple[BoundModel, CheckpointState]:
         state = read_state(storage.read("state.json"))
     except FileNotFoundError:
         raise ConfigError(f"no checkpoint at {storage.root}: it has no state.json") from None
-    model, base_fingerprint = build_model(state.config.model, state.config.run.seed)
+    model, base_fingerprint = starting_model(state.config)
     check_base(state, base_fingerprint)
     load_parameters(model, load(storage.read("parameters.safetensors")))
     return model.eval(), state

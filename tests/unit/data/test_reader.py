@@ -15,6 +15,7 @@ from raybind.data.sample import MediaFile, SampleMetadata, Texts
 from raybind.data.storage import open_storage
 from raybind.data.writer import ShardWriter, write_manifest
 from raybind.errors import DataError, TooManyBadSamples
+from raybind.model.input_shape import InputShape
 
 NUM_SAMPLES = 6
 
@@ -41,7 +42,7 @@ def root(tmp_path: Path) -> Path:
 
 def make_reader(root: Path, **changes: object) -> SampleReader:
     config = DataConfig.model_validate({"root": str(root), "modality": "depth", "text_source": "keyframe", **changes})
-    return SampleReader(read_split(open_storage(str(root)), "depth", "train"), config, image_size=14, seed=0)
+    return SampleReader(read_split(open_storage(str(root)), "depth", "train"), config, shape=InputShape(14, 14), seed=0)
 
 
 def test_depth_in_metres_over_ten_and_caption_of_the_same_key_frame(root: Path) -> None:

@@ -11,9 +11,10 @@ from raybind.data.sample import Texts
 
 _DISTANCE_PHRASES = {"near": "near the camera", "midway": "midway back", "far": "far from the camera"}
 _OPENINGS = ("", "", "a photo of ", "a picture of ", "a view of ", "there is ", "this is ", "we see ")
-_MENTION = {"size": 0.4, "temperature": 0.55, "motion": 0.55, "sound": 0.5, "colour": 0.8, "setting": 0.75}
-"""How often a key-frame caption mentions an attribute besides the shape."""
-_PAIR_RATE = 0.3
+_MENTION = {"size": 0.15, "temperature": 0.4, "motion": 0.45, "sound": 0.45, "colour": 0.4, "setting": 0.4}
+"""How often a key-frame caption mentions an attribute besides the shape. Rarely enough that the attributes that are
+easily seen do not tell the samples of a batch apart without the shape, which then has to be learned."""
+_PAIR_RATE = 0.5
 """Part of the key-frame captions that name the shape and one more attribute only, as class names do."""
 
 
@@ -30,7 +31,7 @@ def write_texts(composition: Composition, rng: np.random.Generator, num_frames: 
 
 def _still(composition: Composition, rng: np.random.Generator) -> str:
     if rng.random() < _PAIR_RATE:
-        mentioned = {str(rng.choice(list(_MENTION)))}
+        mentioned = {str(rng.choice([name for name in _MENTION if name != "size"]))}
     else:
         mentioned = {name for name, rate in _MENTION.items() if rng.random() < rate}
     text = _object(composition, mentioned)
