@@ -28,7 +28,8 @@ except ModuleNotFoundError:
 else:
     sys.exit("the test does not hide ray")
 
-for package in ("config", "model", "objective", "data", "modalities", "training", "evaluation", "construction"):
+PACKAGES = "config model objective data modalities training evaluation construction inference"
+for package in PACKAGES.split():
     package = importlib.import_module(f"raybind.{package}")
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)

@@ -23,6 +23,7 @@ def make_config(base_weights: Path, stage: int, world_size: int) -> TrainConfig:
                 "base": {"architecture": "ViT-Tiny-14", "weights": str(base_weights)},
                 "lora": {"rank": 4, "dropout": 0},
             },
+            "optimizer": {"pretrained_lr_coefficient": 0.5},
             "schedule": {"warmup_steps": 0},
             "training": {"global_batch_size": ranks.GLOBAL_BATCH, "precision": "fp32", "zero_stage": stage},
             "cluster": {"num_workers": world_size},

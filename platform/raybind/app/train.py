@@ -103,12 +103,12 @@ def run(config: TrainConfig) -> None:
 def with_absolute_paths(config: TrainConfig) -> TrainConfig:
     """The same with local paths from the root: workers have working directories of their own."""
     base = config.model.base
-    files = {
+    paths = {
         name: os.path.abspath(value)
         for name, value in (("architecture", base.architecture), ("weights", base.weights))
-        if value is not None and os.path.isfile(value)
+        if value is not None and os.path.exists(value)
     }
-    model = config.model.model_copy(update={"base": base.model_copy(update=files)})
+    model = config.model.model_copy(update={"base": base.model_copy(update=paths)})
     data = config.data.model_copy(update={"root": absolute(config.data.root)})
     run = config.run.model_copy(update={"output": absolute(config.run.output)})
     return config.model_copy(update={"model": model, "data": data, "run": run})

@@ -25,6 +25,9 @@ class LoraConfig(Config):
     """The update is scaled by alpha / rank (Table 12)."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Probability on the input of A (Table 12; the official scripts train with 0)."""
+    targets: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Linear layers that are adapted, as their names end (`mlp.fc1`, `v_proj`); null: the four projections of the
+    temporal attention where the encoder has it, else of the attention over patches (Sec. 3.2; official code)."""
 
 
 class TemperatureConfig(Config):
@@ -37,14 +40,23 @@ class TemperatureConfig(Config):
 
 
 class ModelConfig(Config):
-    """The modality encoder and its frozen language encoder."""
+    """The modality encoder and its language encoder, frozen unless `train_language` is set."""
 
     base: BaseConfig = BaseConfig()
-    tuning: Literal["lora", "full", "scratch"] = "lora"
-    """LoRA, every encoder parameter, or every encoder parameter from random weights (Table 8c)."""
+    tuning: Literal["lora", "attention", "full", "scratch"] = "lora"
+    """LoRA; the layers LoRA would adapt, trained themselves (official FT and V1.5 weights); every encoder parameter;
+    or every encoder parameter from random weights (Table 8c: lora, full, scratch)."""
     lora: LoraConfig = LoraConfig()
+    """Acts with `tuning` lora; its targets with attention too."""
     train_language: bool = False
-    """Whether the language encoder trains too: true only to pretrain a base."""
+    """Whether the language encoder trains too: true to pretrain a base, and for CLIP4Clip (Table 12)."""
+    context_length: int | None = Field(default=None, ge=3)
+    """Longest text in tokens, start and end included; null: the base's, 77 (CLIP4Clip: 32, Table 12)."""
+    temporal_attention: bool = True
+    """Whether blocks also attend over the frames of a clip; false: the mean over frames alone, as CLIP4Clip. Acts
+    where the modality has frames."""
+    frame_class_tokens: bool = False
+    """Whether each frame has a class token of its own (official V1.5 video, `clip_type` vl_new)."""
     mask_ratio: float = Field(default=0.5, ge=0, lt=1)
     """Share of patches hidden in training: 0.5 for depth and infrared, 0.3 for video and audio (Table 12)."""
     temperature: TemperatureConfig = TemperatureConfig()
@@ -56,9 +68,9 @@ class ModelConfig(Config):
                 "model.base.weights=None leaves the language encoder random, and model.train_language=False freezes it "
                 "so; name the weights of a base, or train the language encoder too"
             )
-        if self.train_language and self.tuning == "lora":
+        if self.train_language and self.tuning in ("lora", "attention"):
             raise ValueError(
-                "model.train_language=True pretrains a base, but model.tuning='lora' freezes most of its encoder; "
-                "set model.tuning=full"
+                f"model.train_language=True trains a whole model, but model.tuning={self.tuning!r} freezes most of its "
+                "encoder; set model.tuning=full"
             )
         return self

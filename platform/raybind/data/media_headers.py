@@ -1,27 +1,24 @@
-"""Which files a modality may hold, and whether a file is what its suffix says, by its first bytes.
+"""Whether a file is one that a modality may hold, and what its suffix says, by its first bytes.
 
 In the flow: asked by the writer before a sample enters a shard. Nothing is decoded here: a file with a sound header and
 a broken body passes, and is counted by the reader when it cannot be decoded.
 """
 
-import struct
 from collections.abc import Iterable
 
 from raybind.data.sample import MAX_KEY_FRAMES, MediaFile, UnpackableSample
+from raybind.errors import DataError
+from raybind.modalities import get_modality
 
-MEDIA_TYPES: dict[str, tuple[str, ...]] = {
-    "video": ("mp4",),
-    "image": ("jpg", "png"),
-    "depth": ("png",),
-    "infrared": ("jpg",),
-    "audio": ("wav", "flac", "ogg", "mp3"),
-}
-"""Modality to the file types a shard of it may hold."""
 
-KEY_FRAME_MODALITIES = ("depth", "infrared")
-"""Modalities stored as key frames: the suffix is `<frame>.<type>`, frame 0 to 7."""
+def media_types(modality: str) -> tuple[str, ...]:
+    """The file types a shard of a modality may hold. Raises: ConfigError: there is no such modality."""
+    return get_modality(modality).file_types
 
-_PNG_COLOURS = {0: "greyscale", 2: "RGB", 3: "palette", 4: "greyscale with alpha", 6: "RGB with alpha"}
+
+def has_key_frames(modality: str) -> bool:
+    """Whether a modality is stored as key frames: the suffix is then `<frame>.<type>`, frame 0 to 7."""
+    return get_modality(modality).key_frames
 
 
 def check_media(modality: str, media: Iterable[MediaFile]) -> None:
@@ -33,7 +30,7 @@ def check_media(modality: str, media: Iterable[MediaFile]) -> None:
     suffixes = [file.suffix for file in media]
     if not suffixes:
         raise UnpackableSample(f"no {modality} file")
-    if len(set(suffixes)) < len(suffixes) or (modality not in KEY_FRAME_MODALITIES and len(suffixes) > 1):
+    if len(set(suffixes)) < len(suffixes) or (not has_key_frames(modality) and len(suffixes) > 1):
         raise UnpackableSample(f"more than one file for one place in {modality}: {', '.join(suffixes)}")
     for file in media:
         _check_suffix(modality, file.suffix)
@@ -41,11 +38,13 @@ def check_media(modality: str, media: Iterable[MediaFile]) -> None:
 
 
 def detect_type(data: bytes) -> str | None:
-    """File type by its first bytes, in the words of `MEDIA_TYPES` (and `m4a`); None for any other."""
+    """File type by its first bytes, in the words of `Modality.file_types` (and `m4a`); None for any other."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png"
     if data.startswith(b"\xff\xd8\xff"):
         return "jpg"
+    if data.startswith((b"II*\x00", b"MM\x00*")):
+        return "tif"
     if data[4:8] == b"ftyp":
         return "m4a" if data[8:11] == b"M4A" else "mp4"
     if data.startswith(b"RIFF") and data[8:12] == b"WAVE":
@@ -64,9 +63,9 @@ def _is_mpeg_audio_frame(data: bytes) -> bool:
 
 def _check_suffix(modality: str, suffix: str) -> None:
     *frame, file_type = suffix.split(".")
-    if file_type not in MEDIA_TYPES[modality]:
-        raise UnpackableSample(f"{modality} of type {file_type}; stored are {', '.join(MEDIA_TYPES[modality])}", suffix)
-    frames = [[str(number)] for number in range(MAX_KEY_FRAMES)] if modality in KEY_FRAME_MODALITIES else [[]]
+    if file_type not in media_types(modality):
+        raise UnpackableSample(f"{modality} of type {file_type}; stored are {', '.join(media_types(modality))}", suffix)
+    frames = [[str(number)] for number in range(MAX_KEY_FRAMES)] if has_key_frames(modality) else [[]]
     if frame not in frames:
         raise UnpackableSample(f"{modality} file named otherwise than the shard format has it", suffix)
 
@@ -78,14 +77,7 @@ def _check_header(modality: str, file: MediaFile) -> None:
     found = detect_type(file.data)
     if found != expected:
         raise UnpackableSample(f"not a {expected} file{f' but {found}' if found else ''}", file.suffix)
-    if modality == "depth":
-        _check_depth_png(file)
-
-
-def _check_depth_png(file: MediaFile) -> None:
-    if len(file.data) < 26:
-        raise UnpackableSample("png header cut short", file.suffix)
-    bits, colour = struct.unpack_from(">BB", file.data, 24)
-    if (bits, colour) != (16, 0):
-        found = f"{bits}-bit {_PNG_COLOURS.get(colour, 'unknown')}"
-        raise UnpackableSample(f"depth needs a 16-bit greyscale png, this is {found}", file.suffix)
+    try:
+        get_modality(modality).check_header(file.data)
+    except DataError as error:
+        raise UnpackableSample(error.cause, file.suffix) from None

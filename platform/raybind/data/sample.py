@@ -8,7 +8,7 @@ In a shard `<root>/<modality>/<split>-NNNNNN.tar` a sample is the run of tar mem
 | video    | `<id>.mp4`                                                                           |
 | image    | `<id>.jpg` or `<id>.png`                                                             |
 | depth    | `<id>.0.png` .. `<id>.7.png`: 16-bit greyscale, millimetres, 0 = missing; key frame i |
-| infrared | `<id>.0.jpg` .. `<id>.7.jpg`: key frame i                                            |
+| infrared | `<id>.0.jpg` .. `<id>.7.jpg`, `.png` or `.tif`: key frame i                          |
 | audio    | `<id>.wav`, `.flac`, `.ogg` or `.mp3`                                                |
 
 Key frame i of depth and infrared belongs to key-frame caption i.

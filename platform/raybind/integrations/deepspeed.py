@@ -73,7 +73,7 @@ class DeepSpeedEngine:
     def step(self, lr: float) -> float:
         """See `Engine`."""
         for group in self._engine.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["lr_coefficient"]
         self._engine.step()
         self._num_steps += 1
         return float(self._engine.get_global_grad_norm() or 0.0)

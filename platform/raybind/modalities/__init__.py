@@ -1,6 +1,7 @@
 """The modalities, one file each: a new modality is a new file here that ends in `MODALITY = ...`.
 
-Names are known without importing anything; a modality's file is imported when it is used.
+Names are known without importing anything; a modality's file is imported when it is used. `base` says what a modality
+is, `media` how files are read.
 """
 
 import importlib
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 def modality_names() -> tuple[str, ...]:
     """All modalities, by name."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "base"))
+    modules = pkgutil.iter_modules(__path__)
+    return tuple(sorted(module.name for module in modules if module.name != "base" and not module.ispkg))
 
 
 def check_modality(name: str) -> None:

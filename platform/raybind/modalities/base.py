@@ -1,17 +1,15 @@
 """What a modality is: how its stored media become the encoder's input, and how it is asked about in words."""
 
-import io
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from raybind.config.data import PreprocessConfig
-from raybind.errors import DataError
+from raybind.errors import ConfigError
+from raybind.modalities.media.pixels import resize_and_crop
 from raybind.model.input_shape import InputShape
 
 
@@ -19,53 +17,82 @@ class Modality(ABC):
     """One modality. Subclasses are stateless; parameters come with each call."""
 
     name: ClassVar[str]
+    file_types: ClassVar[tuple[str, ...]]
+    """What a shard may hold, by suffix."""
+    key_frames: ClassVar[bool] = False
+    """Whether a sample holds up to eight pictures, `<frame>.<type>`, instead of one file."""
     photo_words: ClassVar[str] = "photo"
-    """What stands for "photo" in OpenCLIP's prompt templates (LanguageBind, Appendix B)."""
+    """What stands for "photo" in OpenCLIP's prompt templates (LanguageBind, Appendix B: depth photo, video, sound;
+    infrared stays photo)."""
 
     @abstractmethod
-    def decode(self, media: bytes, config: PreprocessConfig) -> Tensor:
-        """Decode one media file.
+    def decode(self, media: bytes, config: PreprocessConfig) -> np.ndarray:
+        """What a media file holds, in the units of the modality's own docstring.
 
-        Returns: (C, H, W) float32 in [0, 1], C = 1 or 3.
         Raises: DataError: what is wrong with the bytes.
         """
 
-    def input_shape(self, image_size: int, config: PreprocessConfig) -> InputShape:
-        """What the encoder of this modality is fed, for a base that looks at square images of `image_size` pixels."""
-        return InputShape(image_size, image_size)
-
-    def transform(
-        self, media: bytes, shape: InputShape, config: PreprocessConfig, generator: np.random.Generator | None = None
+    @abstractmethod
+    def prepare(
+        self,
+        content: np.ndarray,
+        shape: InputShape,
+        config: PreprocessConfig,
+        generator: np.random.Generator | None = None,
     ) -> np.ndarray:
-        """Decode, resize the short edge, crop the centre and normalise.
+        """Turn what `decode` returns, or an array of the user's own, into the encoder's input.
 
         Args:
             generator: for what is drawn in training; None (evaluation, inference) draws nothing.
         Returns: `shape.array` float32.
-        Raises: DataError: the media cannot be decoded.
+        Raises: DataError: the content is not what the modality holds.
         """
-        pixels = resize_and_crop(self.decode(media, config), shape.height, config)
-        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (config.mean, config.std))
-        return ((pixels.expand(3, -1, -1) - mean) / std).numpy()
+
+    def transform(
+        self, media: bytes, shape: InputShape, config: PreprocessConfig, generator: np.random.Generator | None = None
+    ) -> np.ndarray:
+        """From a media file to the encoder's input; arguments, result and errors as `decode` and `prepare`."""
+        return self.prepare(self.decode(media, config), shape, config, generator)
+
+    def input_shape(self, image_size: int, config: PreprocessConfig) -> InputShape:
+        """What the encoder of this modality is fed, for a base that looks at square images of `image_size` pixels.
+
+        Raises: ConfigError: the picture is resized to less than what is cropped from it.
+        """
+        if config.short_edge is not None and config.short_edge < image_size:
+            raise ConfigError(
+                f"preprocess.short_edge={config.short_edge} is less than the {image_size} pixels that the encoder "
+                "looks at; set it to that or more, or to null"
+            )
+        return InputShape(image_size, image_size)
+
+    def check_header(self, media: bytes) -> None:  # noqa: B027 (most modalities have nothing to add)
+        """Refuse, before it is packed, a file of a right type that this modality cannot read; nothing is decoded.
+
+        Raises: DataError: why.
+        """
 
 
-def resize_and_crop(pixels_CHW: Tensor, image_size: int, config: PreprocessConfig) -> Tensor:
-    """Bicubic resize of the short edge, then the centre square. Returns (C, image_size, image_size)."""
-    height, width = pixels_CHW.shape[1:]
-    short_edge = config.short_edge or image_size
-    scale = short_edge / min(height, width)
-    size = (max(short_edge, int(height * scale)), max(short_edge, int(width * scale)))
-    if size != (height, width):
-        pixels_CHW = F.interpolate(pixels_CHW[None], size, mode="bicubic", antialias=config.antialias)[0]
-    top, left = (round((length - image_size) / 2) for length in size)
-    return pixels_CHW[:, top : top + image_size, left : left + image_size]
+class Picture(Modality):
+    """A modality of still pictures: scaled to [0, 1], short edge resized, centre cropped, normalised as CLIP has it."""
+
+    @abstractmethod
+    def scale(self, content: np.ndarray, config: PreprocessConfig) -> Tensor:
+        """(H, W) or (H, W, channels) as decoded to (C, H, W) float32 in [0, 1], C = 1 or 3. Raises: DataError."""
+
+    def prepare(
+        self,
+        content: np.ndarray,
+        shape: InputShape,
+        config: PreprocessConfig,
+        generator: np.random.Generator | None = None,
+    ) -> np.ndarray:
+        """See `Modality.prepare`; nothing is drawn."""
+        pixels = resize_and_crop(self.scale(content, config), shape, config, "bicubic")
+        return normalise(pixels.expand(3, -1, -1), config).numpy()
 
 
-def open_image(media: bytes, formats: tuple[str, ...]) -> Image.Image:
-    """Open an image of the formats named (Pillow's names) and decode it. Raises: DataError: why it cannot be."""
-    try:
-        image = Image.open(io.BytesIO(media), formats=formats)
-        image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"not a readable {' or '.join(formats)} image: {error}", cause="undecodable media") from None
-    return image
+def normalise(pixels_CHW: Tensor, config: PreprocessConfig) -> Tensor:
+    """Subtract the mean and divide by the standard deviation, per channel; leading dimensions are free."""
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (config.mean, config.std))
+    return (pixels_CHW - mean) / std

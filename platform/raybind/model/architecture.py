@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from raybind.config.model import ModelConfig
 from raybind.errors import ConfigError
 from raybind.model.input_shape import InputShape
 
@@ -35,6 +36,22 @@ class VisionArchitecture:
     num_heads: int
     mlp_width: int
     activation: str
+    """A name of `model.transformer.ACTIVATIONS`."""
+    temporal_attention: bool = False
+    """Whether each block first attends over the frames of a clip; the input must have frames."""
+    frame_class_tokens: bool = False
+    """Whether each frame of a clip has a class token of its own (LanguageBind V1.5 video)."""
+
+    def __post_init__(self) -> None:
+        height, width, patch = self.input.height, self.input.width, self.patch_size
+        if height % patch or width % patch:
+            rows, columns = max(1, height // patch), max(1, width // patch)
+            raise ConfigError(
+                f"an input of {height} x {width} does not divide into patches of {patch} x {patch}; near it: "
+                f"{rows * patch} x {columns * patch} or {(rows + 1) * patch} x {(columns + 1) * patch}"
+            )
+        if (self.temporal_attention or self.frame_class_tokens) and self.input.num_frames is None:
+            raise ConfigError("temporal attention and class tokens per frame need an input with frames")
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -60,6 +77,7 @@ class TextArchitecture:
     num_heads: int
     mlp_width: int
     activation: str
+    """A name of `model.transformer.ACTIVATIONS`."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +102,10 @@ def read_architecture(name: str) -> ClipArchitecture:
     vision, text = config["vision_cfg"], config["text_cfg"]
     _refuse_unknown(name, "vision_cfg", vision, _VISION_KEYS)
     _refuse_unknown(name, "text_cfg", text, _TEXT_KEYS)
+    if vision.get("patch_size") is None:
+        raise ConfigError(
+            f"architecture {name!r} looks at images with a ResNet; only vision transformers are supported"
+        )
     vision_width, text_width = vision["width"], text["width"]
     return ClipArchitecture(
         name=name,
@@ -109,9 +131,31 @@ def read_architecture(name: str) -> ClipArchitecture:
     )
 
 
-def shaped(arch: ClipArchitecture, shape: InputShape | None) -> ClipArchitecture:
-    """The architecture with its vision tower on another input; None leaves it."""
-    return arch if shape is None else replace(arch, vision=replace(arch.vision, input=shape))
+def encoder_architecture(config: ModelConfig, shape: InputShape | None = None) -> ClipArchitecture:
+    """The architecture of the base as a modality's encoder and its texts need it.
+
+    Args:
+        shape: what the encoder is fed; None: the base's square image.
+    Raises: ConfigError: as `read_architecture`; or the sizes do not fit together.
+    """
+    arch = read_architecture(config.base.architecture)
+    context_length = config.context_length or arch.text.context_length
+    if context_length > arch.text.context_length:
+        raise ConfigError(
+            f"model.context_length={context_length} is more than the {arch.text.context_length} positions of "
+            f"{config.base.architecture!r}"
+        )
+    shape = shape or arch.vision.input
+    moves = shape.num_frames is not None
+    if config.frame_class_tokens and not moves:
+        raise ConfigError("model.frame_class_tokens=True needs a modality with frames; set it to False")
+    vision = replace(
+        arch.vision,
+        input=shape,
+        temporal_attention=moves and config.temporal_attention,
+        frame_class_tokens=config.frame_class_tokens,
+    )
+    return replace(arch, vision=vision, text=replace(arch.text, context_length=context_length))
 
 
 def shipped_weights(arch: ClipArchitecture, tag: str) -> Path | None:

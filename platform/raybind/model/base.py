@@ -1,7 +1,8 @@
-"""The pretrained image-language model everything starts from, read from open_clip weights.
+"""The pretrained image-language model everything starts from.
 
-Weights are an open_clip pretrained tag (downloaded by open_clip), a local file in open_clip's layout, or the tag of a
-base that ships with this package (`model/architectures/<architecture>.<tag>.safetensors`).
+Weights are an open_clip pretrained tag (downloaded by open_clip), a local file in open_clip's layout, a local directory
+of Hugging Face CLIP or of the official LanguageBind image model (LoRA merged), or the tag of a base that ships with
+this package (`model/architectures/<architecture>.<tag>.safetensors`).
 """
 
 import hashlib
@@ -16,8 +17,10 @@ from torch import Tensor
 
 from raybind.errors import ConfigError
 from raybind.model.architecture import OWN_ARCHITECTURES, ClipArchitecture, shipped_weights
-
-State = dict[str, Tensor]
+from raybind.model.hugging_face import CONFIG_FILE, IGNORED, from_clip, is_clip, read_config, read_sizes
+from raybind.model.lora import merged
+from raybind.model.official import MODEL_TYPES, from_official, lora_of
+from raybind.model.weights_file import UNREADABLE, State, read_folder, unreadable
 
 _TOP_LEVEL = {
     "visual.class_embedding": "encoder.vision.class_embedding",
@@ -59,27 +62,69 @@ def load_base(arch: ClipArchitecture, weights: str) -> Base:
     """Load a base.
 
     Args:
-        weights: open_clip pretrained tag, tag of a shipped base, or path of a local file in open_clip's layout.
+        weights: open_clip pretrained tag, tag of a shipped base, path of a local file in open_clip's layout, or of a
+            directory.
     Raises: ConfigError: unknown tag, unreadable file, or one whose activation is not the architecture's.
     """
     path = locate_weights(arch, weights)
-    if path is None:
-        path = _download(arch, weights)
-    source: Any = load_state_dict(str(path))
-    state = from_open_clip(source)
+    state = _read_directory(arch, path) if path is not None and path.is_dir() else _read_file(arch, weights, path)
     return Base(state, fingerprint(state))
 
 
 def locate_weights(arch: ClipArchitecture, weights: str) -> Path | None:
-    """The local file that `weights` means, or None for a tag that open_clip downloads. Raises: ConfigError: neither."""
+    """The local file or directory that `weights` means, or None for a tag that open_clip downloads.
+
+    Raises: ConfigError: neither.
+    """
     path = shipped_weights(arch, weights) or Path(weights)
-    if path.is_file():
+    if path.is_file() or (path / CONFIG_FILE).is_file():
         return path
     tags = pretrained.list_pretrained_tags_by_model(arch.name)
     if weights in tags:
         return None
     known = ", ".join([*_shipped_tags(arch), *tags]) or "none"
-    raise ConfigError(f"base weights {weights!r}: no such file, and no tag of {arch.name!r}; its tags: {known}")
+    raise ConfigError(
+        f"base weights {weights!r}: no such file, no directory of weights, and no tag of {arch.name!r}; "
+        f"its tags: {known}"
+    )
+
+
+def _read_file(arch: ClipArchitecture, weights: str, path: Path | None) -> State:
+    path = path or Path(_download(arch, weights))
+    try:
+        source: Any = load_state_dict(str(path))
+    except UNREADABLE as error:
+        raise unreadable(path, error) from None
+    if not isinstance(source, dict):
+        raise ConfigError(f"base weights {path} hold a {type(source).__name__}, not named tensors")
+    return from_open_clip(source)
+
+
+def _read_directory(arch: ClipArchitecture, folder: Path) -> State:
+    config = read_config(folder)
+    _check_computation(arch, read_sizes(config, folder), folder)
+    if is_clip(config):
+        source = read_folder(folder)
+        return from_clip({name: value for name, value in source.items() if name not in IGNORED})
+    modality = MODEL_TYPES.get(str(config.get("model_type")))
+    if modality != "image":
+        raise ConfigError(
+            f"base weights {folder}: model_type is {config.get('model_type')!r}; a base is clip or LanguageBindImage"
+        )
+    state, lora = from_official(read_folder(folder)), lora_of(config["vision_config"], None)
+    return state if lora is None else merged(state, lora.rank, lora.alpha)
+
+
+def _check_computation(arch: ClipArchitecture, found: ClipArchitecture, folder: Path) -> None:
+    """What shapes do not tell. Raises: ConfigError: activation or number of heads is another."""
+    for tower in ("vision", "text"):
+        for value in ("activation", "num_heads"):
+            wanted, has = getattr(getattr(arch, tower), value), getattr(getattr(found, tower), value)
+            if wanted != has:
+                raise ConfigError(
+                    f"base weights {folder}: the {tower} tower has {value} {has}, architecture {arch.name!r} has "
+                    f"{wanted}; name the architecture that fits, or give it as a JSON file"
+                )
 
 
 def _shipped_tags(arch: ClipArchitecture) -> list[str]:

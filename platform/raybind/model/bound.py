@@ -1,6 +1,6 @@
 """One modality bound to language: its encoder, the language encoder and the temperature between them.
 
-Legend: B batch, C channels, M kept patches, L tokens, E embedding_dim.
+Legend: B batch, M kept patches, L tokens, E embedding_dim.
 """
 
 import math
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from raybind.config.model import ModelConfig
-from raybind.errors import ConfigError
-from raybind.model.architecture import ClipArchitecture, read_architecture, shaped
-from raybind.model.base import Base, load_base
+from raybind.model.architecture import ClipArchitecture, encoder_architecture, read_architecture
+from raybind.model.base import State, load_base
 from raybind.model.input_shape import InputShape
-from raybind.model.lora import inject_lora
+from raybind.model.lora import PROJECTIONS, adapted_layers, inject_lora
+from raybind.model.start import check_fit, starting_state
 from raybind.model.text import LanguageEncoder
 from raybind.model.vision import ModalityEncoder
 
@@ -51,10 +51,10 @@ class BoundModel(nn.Module):
         self.encoder.init_weights()
         self.language.init_weights()
 
-    def forward(self, pixel_values_BCHW: Tensor, input_ids_BL: Tensor, kept_BM: Tensor | None = None) -> Features:
-        """Encode a batch of pairs; see `ModalityEncoder` and `LanguageEncoder` for shapes."""
+    def forward(self, pixel_values: Tensor, input_ids_BL: Tensor, kept_BM: Tensor | None = None) -> Features:
+        """Encode a batch of pairs; see `VisionTransformer` and `LanguageEncoder` for shapes."""
         return Features(
-            self.encoder(pixel_values_BCHW, kept_BM), self.language(input_ids_BL), self.logit_scale.float().exp()
+            self.encoder(pixel_values, kept_BM), self.language(input_ids_BL), self.logit_scale.float().exp()
         )
 
 
@@ -67,14 +67,14 @@ def build_model(config: ModelConfig, seed: int, shape: InputShape | None = None)
     Returns: the model on the CPU in float32 with `requires_grad` set as the tuning says, and the base's fingerprint.
     Raises: ConfigError: the base cannot be loaded, or its tensors are not the architecture's.
     """
-    arch = shaped(read_architecture(config.base.architecture), shape)
-    base = load_base(arch, config.base.weights) if config.base.weights is not None else None
+    base_arch, arch = read_architecture(config.base.architecture), encoder_architecture(config, shape)
+    base = load_base(base_arch, config.base.weights) if config.base.weights is not None else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = BoundModel(arch)
         model.init_weights()
         if base is not None:
-            _load(model, base, skip_encoder=config.tuning == "scratch")
+            _start_from(model, base.state, base_arch, with_encoder=config.tuning != "scratch")
         apply_tuning(model, config)
     with torch.no_grad():
         model.logit_scale.fill_(-math.log(config.temperature.init))
@@ -84,18 +84,36 @@ def build_model(config: ModelConfig, seed: int, shape: InputShape | None = None)
 def apply_tuning(model: BoundModel, config: ModelConfig) -> None:
     """Inject LoRA where it is used and decide which parameters train.
 
-    With LoRA these train beside it: class_embedding, post_layernorm, visual_projection and logit_scale (what the
-    official "lock image" leaves free).
+    With LoRA, and where its target layers train themselves, these train beside them: class_embedding, post_layernorm,
+    visual_projection and logit_scale (what the official "lock image" leaves free), and the temporal embedding and its
+    layer norm.
+
+    Raises: ConfigError: a LoRA target that names no linear layer.
     """
+    encoder, lora = model.encoder, config.lora
     model.language.requires_grad_(config.train_language)
     model.logit_scale.requires_grad_(config.temperature.learnable)
-    if config.tuning != "lora":
+    targets = lora.targets or default_targets(model.arch)
+    if config.tuning == "lora":
+        inject_lora(encoder, lora.rank, lora.alpha, lora.dropout, targets)
+    elif config.tuning == "attention":
+        encoder.requires_grad_(False)
+        for layer in adapted_layers(encoder, targets).values():
+            layer.requires_grad_(True)
+    else:
         return
-    vision = model.encoder.vision
-    inject_lora(model.encoder, config.lora.rank, config.lora.alpha, config.lora.dropout)
-    vision.class_embedding.requires_grad_(True)
-    vision.post_layernorm.requires_grad_(True)
-    model.encoder.visual_projection.requires_grad_(True)
+    encoder.vision.class_embedding.requires_grad_(True)
+    encoder.vision.post_layernorm.requires_grad_(True)
+    encoder.visual_projection.requires_grad_(True)
+    for name, parameter in encoder.named_parameters():
+        if "temporal_embedding" in name or "temporal_layer_norm1" in name:
+            parameter.requires_grad_(True)
+
+
+def default_targets(arch: ClipArchitecture) -> tuple[str, ...]:
+    """What LoRA adapts unless told: the attention over frames where there is one, else that over patches."""
+    attention = "temporal_attn" if arch.vision.temporal_attention else "self_attn"
+    return tuple(f"{attention}.{projection}" for projection in PROJECTIONS)
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -114,7 +132,7 @@ def parameter_table(model: nn.Module) -> list[tuple[str, int]]:
 def describe_model(config: ModelConfig, shape: InputShape | None = None) -> list[tuple[str, int]]:
     """`parameter_table` without loading or allocating any weight."""
     with torch.device("meta"):
-        model = BoundModel(shaped(read_architecture(config.base.architecture), shape))
+        model = BoundModel(encoder_architecture(config, shape))
         apply_tuning(model, config)
     return parameter_table(model)
 
@@ -126,22 +144,15 @@ def _part(name: str) -> str:
     if parts[0] == "language":
         return "language encoder"
     if "layers" in parts:
-        return "transformer blocks"
+        return "temporal attention" if "temporal" in name else "transformer blocks"
     return next(part for part in reversed(parts) if part not in ("weight", "bias"))
 
 
-def _load(model: BoundModel, base: Base, skip_encoder: bool) -> None:
-    state = {name: value for name, value in base.state.items() if not (skip_encoder and name.startswith("encoder."))}
-    expected = {name: value.shape for name, value in model.state_dict().items()}
-    if skip_encoder:
-        expected = {name: shape for name, shape in expected.items() if not name.startswith("encoder.")}
-    problems = [f"missing {name}" for name in sorted(expected.keys() - state.keys())]
-    problems += [f"unexpected {name}" for name in sorted(state.keys() - expected.keys())]
-    problems += [
-        f"{name} has shape {tuple(state[name].shape)}, the architecture {tuple(expected[name])}"
-        for name in sorted(expected.keys() & state.keys())
-        if state[name].shape != expected[name]
-    ]
-    if problems:
-        raise ConfigError("base weights do not fit the architecture:\n" + "\n".join(problems))
+def _start_from(model: BoundModel, base: State, base_arch: ClipArchitecture, with_encoder: bool) -> None:
+    """Load a base; without its encoder, the encoder stays as it is."""
+    with torch.device("meta"):
+        check_fit(base, BoundModel(base_arch).state_dict())
+    state = starting_state(base, base_arch, model.arch)
+    if not with_encoder:
+        state = {name: value for name, value in state.items() if not name.startswith("encoder.")}
     model.load_state_dict(state, strict=False)

@@ -1,16 +1,34 @@
 """LoRA on the attention projections of a modality encoder, by peft (LanguageBind, Eq. (2) and Table 12)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import torch.nn.functional as F
 from peft import LoraConfig, inject_adapter_in_model
-from torch import nn
+from peft.tuners.lora import LoraLayer
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-ATTENTION_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
+from raybind.errors import ConfigError
+
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 
-def inject_lora(
-    encoder: nn.Module, rank: int, alpha: int, dropout: float, targets: Sequence[str] = ATTENTION_PROJECTIONS
-) -> None:
+def adapted_layers(encoder: nn.Module, targets: Sequence[str]) -> dict[str, nn.Linear]:
+    """The linear layers whose names end as the targets say, by name, in the order of the module tree.
+
+    Raises: ConfigError: a target that names no linear layer.
+    """
+    linear = {name: module for name, module in encoder.named_modules() if isinstance(module, nn.Linear)}
+    missing = [target for target in targets if not any(_is(name, target) for name in linear)]
+    if missing:
+        endings = sorted({".".join(name.split(".")[-2:]) for name in linear})
+        raise ConfigError(
+            f"model.lora.targets names {', '.join(missing)}; the encoder's linear layers end in {', '.join(endings)}"
+        )
+    return {name: module for name, module in linear.items() if any(_is(name, target) for target in targets)}
+
+
+def inject_lora(encoder: nn.Module, rank: int, alpha: int, dropout: float, targets: Sequence[str]) -> None:
     """Replace the target linear layers by `W x + b + (alpha / rank) B A x`, in place; every other parameter freezes.
 
     Args:
@@ -19,6 +37,58 @@ def inject_lora(
         alpha: the update is scaled by alpha / rank.
         dropout: probability on the input of A.
         targets: names of the linear layers, as they end in the module tree.
+    Raises: ConfigError: a target that names no linear layer.
     """
-    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets))
+    layers = list(adapted_layers(encoder, targets))
+    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=layers)
     inject_adapter_in_model(config, encoder)
+    if dropout > 0:
+        _drop_again_in_backward(encoder, dropout)
+
+
+def merged(state: Mapping[str, Tensor], rank: int, alpha: int) -> dict[str, Tensor]:
+    """Tensors of a model with LoRA as those of the plain model that computes the same: W + alpha / rank * B A."""
+    plain = {}
+    for name, value in state.items():
+        if ".lora_" in name:
+            continue
+        linear, adapted, kind = name.rpartition(".base_layer.")
+        if adapted and kind == "weight":
+            a, b = (state[f"{linear}.lora_{part}.default.weight"] for part in "AB")
+            value = value + alpha / rank * (b @ a)
+        plain[name.replace(".base_layer.", ".")] = value
+    return plain
+
+
+class _DroppedLinear(nn.Linear):
+    """LoRA's A with the dropout before it, which keeps x for the backward pass and draws and drops a second time there.
+
+    Kept instead, masks and dropped inputs are two of every five bytes of an encoder's activations. Values and draws are
+    those of peft's own dropout.
+    """
+
+    def __init__(self, linear: nn.Linear, dropout: float) -> None:
+        super().__init__(linear.in_features, linear.out_features, bias=False, device="meta")
+        self.weight = linear.weight
+        self.dropout = dropout
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not (self.training and self.weight.requires_grad):
+            return super().forward(input)
+        return checkpoint(self._drop_and_apply, input, use_reentrant=False)  # pyright: ignore[reportReturnType]
+
+    def _drop_and_apply(self, x: Tensor) -> Tensor:
+        return F.linear(F.dropout(x, self.dropout), self.weight)
+
+
+def _drop_again_in_backward(encoder: nn.Module, dropout: float) -> None:
+    for module in encoder.modules():
+        if isinstance(module, LoraLayer):
+            ((adapter, linear),) = module.lora_A.items()
+            assert isinstance(linear, nn.Linear)
+            module.lora_A[adapter] = _DroppedLinear(linear, dropout)
+            module.lora_dropout[adapter] = nn.Identity()
+
+
+def _is(name: str, target: str) -> bool:
+    return name == target or name.endswith(f".{target}")

@@ -16,7 +16,8 @@ def draw_kept_patches(
     """Draw the visible patches of each sample, uniformly without replacement.
 
     Args:
-        generators: one per sample, so that a sample's mask does not depend on its neighbours.
+        generators: one per sample, so that a sample's mask does not depend on its neighbours; all frames of a clip
+            share its draw.
         mask_ratio: share of patches to hide, in [0, 1).
     Returns: (len(generators), kept) int64, ascending; None where nothing is masked.
     """

@@ -3,7 +3,7 @@
 Query, key, value and output projections are separate linear layers (as in Hugging Face CLIP), so that LoRA gives each
 its own A and B; open_clip packs q, k and v into one tensor and is mapped in `model/open_clip_weights.py`.
 
-Legend: B batch, N tokens, D width, H heads.
+Legend: B batch, N tokens, D width, H heads, T frames of a clip, R rows (B * T, clip by clip, frame by frame).
 """
 
 import torch
@@ -75,16 +75,45 @@ class Block(nn.Module):
         return x_BND + self.mlp(self.layer_norm2(x_BND))
 
 
+class TemporalBlock(Block):
+    """A block that first attends over the frames of a clip: each token to itself in the other frames.
+
+    `x += temporal_embedding; x += temporal_attention(norm(x))`, then as `Block`; the class token takes part
+    (LanguageBind, Sec. 3.1; official code).
+    """
+
+    def __init__(self, width: int, num_heads: int, mlp_width: int, activation: str, num_frames: int) -> None:
+        super().__init__(width, num_heads, mlp_width, activation)
+        self.num_frames = num_frames
+        self.temporal_embedding = nn.Parameter(torch.empty(num_frames, width))
+        self.temporal_layer_norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.temporal_attn = Attention(width, num_heads)
+
+    def forward(self, x_RND: Tensor, causal: bool = False) -> Tensor:
+        """`causal` is about tokens, not frames. Returns (R, N, D)."""
+        over_frames = x_RND.unflatten(0, (-1, self.num_frames)).transpose(1, 2)
+        x = over_frames.flatten(0, 1) + self.temporal_embedding
+        x = x + self.temporal_attn(self.temporal_layer_norm1(x))
+        over_tokens = x.unflatten(0, over_frames.shape[:2]).transpose(1, 2)
+        return super().forward(over_tokens.flatten(0, 1), causal)
+
+
 def init_blocks(layers: nn.ModuleList, width: int) -> None:
     """Initialise blocks as OpenAI's CLIP does: residual branches scaled by the depth of the tower."""
-    attention_std = width**-0.5
-    residual_std = attention_std * (2 * len(layers)) ** -0.5
+    residual_std = width**-0.5 * (2 * len(layers)) ** -0.5
     for block in layers:
         assert isinstance(block, Block)
-        for proj in (block.self_attn.q_proj, block.self_attn.k_proj, block.self_attn.v_proj):
-            nn.init.normal_(proj.weight, std=attention_std)
-            nn.init.zeros_(proj.bias)
-        nn.init.normal_(block.self_attn.out_proj.weight, std=residual_std)
-        nn.init.zeros_(block.self_attn.out_proj.bias)
+        _init_attention(block.self_attn, width, residual_std)
         nn.init.normal_(block.mlp.fc1.weight, std=(2 * width) ** -0.5)
         nn.init.normal_(block.mlp.fc2.weight, std=residual_std)
+        if isinstance(block, TemporalBlock):
+            nn.init.normal_(block.temporal_embedding, std=width**-0.5)
+            _init_attention(block.temporal_attn, width, residual_std)
+
+
+def _init_attention(attention: Attention, width: int, residual_std: float) -> None:
+    for proj in (attention.q_proj, attention.k_proj, attention.v_proj):
+        nn.init.normal_(proj.weight, std=width**-0.5)
+        nn.init.zeros_(proj.bias)
+    nn.init.normal_(attention.out_proj.weight, std=residual_std)
+    nn.init.zeros_(attention.out_proj.bias)

@@ -1,6 +1,6 @@
 """From arrays as read to tensors as the model takes them.
 
-Legend: B micro-batch, C channels, L tokens, M kept patches.
+Legend: B micro-batch, L tokens, M kept patches.
 """
 
 from dataclasses import dataclass
@@ -19,11 +19,12 @@ from raybind.model.tokenizer import Tokenizer
 class Batch:
     """One rank's share of a global batch, on its device."""
 
-    pixel_values_BCHW: Tensor
+    pixel_values: Tensor
+    """(B, C, H, W) float32, or (B, C, T, H, W) of clips."""
     input_ids_BL: Tensor
     """int64"""
     kept_BM: Tensor | None
-    """int64, the visible patches; None where nothing is masked."""
+    """int64, the visible patches, of a clip the same in all its frames; None where nothing is masked."""
     valid_B: Tensor
     """bool, false where the sample could not be read."""
 
@@ -44,7 +45,7 @@ class Collator:
         masks = [sample_generator(self.seed, epoch, int(number), "mask") for number in arrays["number"]]
         kept = draw_kept_patches(masks, self.num_patches, self.mask_ratio)
         return Batch(
-            pixel_values_BCHW=self._tensor(arrays["pixel_values"]),
+            pixel_values=self._tensor(arrays["pixel_values"]),
             input_ids_BL=self._tensor(self.tokenizer([str(text) for text in arrays["text"]])),
             kept_BM=None if kept is None else self._tensor(kept),
             valid_B=self._tensor(arrays["fault"] == ""),

@@ -44,7 +44,7 @@ class TorchEngine:
         """See `Engine`."""
         norm = torch.nn.utils.clip_grad_norm_(self._named().values(), self._max_grad_norm or float("inf"))
         for group in self._optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["lr_coefficient"]
         self._optimizer.step()
         self._optimizer.zero_grad()
         self._num_steps += 1

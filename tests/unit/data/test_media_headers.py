@@ -22,7 +22,7 @@ BAD = [
     ("depth", "0.png", "rgb_png", "depth needs a 16-bit greyscale png, this is 8-bit RGB"),
     ("depth", "png", "depth_png", "depth file named otherwise than the shard format has it"),
     ("depth", "8.png", "depth_png", "depth file named otherwise than the shard format has it"),
-    ("infrared", "0.png", "rgb_png", "infrared of type png; stored are jpg"),
+    ("infrared", "0.gif", "rgb_png", "infrared of type gif; stored are jpg, png, tif"),
     ("audio", "mp3", "m4a", "not a mp3 file but m4a"),
     ("audio", "flac", "wav", "not a flac file but wav"),
 ]

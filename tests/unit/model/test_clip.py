@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import open_clip
+import peft
 import pytest
 import torch
 from open_clip.factory import load_state_dict
@@ -15,8 +16,10 @@ from raybind.errors import ConfigError
 from raybind.model.architecture import read_architecture
 from raybind.model.base import fingerprint, from_open_clip, to_open_clip
 from raybind.model.bound import BoundModel, apply_tuning, build_model, describe_model, trainable_parameters
+from raybind.model.lora import inject_lora
 from raybind.model.masking import draw_kept_patches, num_kept_patches
 from raybind.model.tokenizer import Tokenizer
+from raybind.model.transformer import Attention
 
 TEXTS = ["a cat", "two dogs on a big red chair &amp; nothing else", ""]
 TINY = "ViT-Tiny-14"
@@ -42,7 +45,7 @@ def tiny_config(weights: Path, **changes: object) -> ModelConfig:
     return ModelConfig.model_validate({"base": {"architecture": TINY, "weights": str(weights)}, **changes})
 
 
-@pytest.mark.parametrize("name", ["ViT-B-32", "ViT-B-32-quickgelu"])
+@pytest.mark.parametrize("name", ["ViT-B-32", "ViT-B-32-quickgelu", pytest.param("ViT-L-14", marks=pytest.mark.slow)])
 def test_embeddings_equal_open_clip(name: str, tmp_path: Path) -> None:
     theirs = open_clip.create_model(name, pretrained=None).eval()
     save_file({k: v.contiguous() for k, v in theirs.state_dict().items()}, tmp_path / "weights.safetensors")
@@ -120,6 +123,29 @@ def test_fresh_lora_equals_the_base(tiny_weights: Path, pixels: torch.Tensor) ->
     assert base_fingerprint == fingerprint(from_open_clip(load_state_dict(str(tiny_weights))))
 
 
+def test_dropout_before_lora_is_peft_s() -> None:
+    """Same draws, values and gradients, though less is kept for the backward pass."""
+    results = []
+    for inject in (
+        lambda model: inject_lora(model, 4, 16, 0.3, ["q_proj", "out_proj"]),
+        lambda model: peft.inject_adapter_in_model(
+            peft.LoraConfig(r=4, lora_alpha=16, lora_dropout=0.3, target_modules=["q_proj", "out_proj"]), model
+        ),
+    ):
+        torch.manual_seed(0)
+        model = torch.nn.ModuleDict({"attention": Attention(8, 2)})
+        inject(model)
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter)
+        x = torch.randn(3, 5, 8, requires_grad=True)
+        out = model["attention"](x)
+        out.square().sum().backward()
+        gradients = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
+        results.append((out, x.grad, gradients, model.eval()["attention"](x)))
+    torch.testing.assert_close(*results, atol=0, rtol=0)
+
+
 def test_same_seed_same_model(tiny_weights: Path) -> None:
     one, other = (build_model(tiny_config(tiny_weights), seed=3)[0].state_dict() for _ in range(2))
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -168,6 +194,8 @@ def test_errors_name_what_is_wrong(tiny_weights: Path, tmp_path: Path) -> None:
         read_architecture("ViT-L-41")
     with pytest.raises(ConfigError, match="not a plain CLIP"):
         read_architecture("coca_ViT-L-14")
+    with pytest.raises(ConfigError, match="ResNet"):
+        read_architecture("RN50")
     with pytest.raises(ConfigError, match=r"no-such-tag.*its tags: "):
         build_model(ModelConfig(base=BaseConfig(architecture="ViT-B-32", weights="no-such-tag")), 0)
     with pytest.raises(ConfigError, match=r"missing encoder\.vision\.layers\.6"):

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
-from raybind.data.media_headers import MEDIA_TYPES
+from raybind.data.media_headers import media_types
 from raybind.data.sample import MediaFile, Sample, SampleId, SampleMetadata, UnpackableSample
 from raybind.data.storage import Storage
 
@@ -88,9 +88,9 @@ def read_media(storage: Storage, files: Sequence[tuple[str, str]]) -> tuple[Medi
 def file_type(modality: str, name: str) -> str:
     """The shard format's file type of a file name. Raises: UnpackableSample: the modality has no such type."""
     found = name.rpartition(".")[2].lower() if "." in name else "without suffix"
-    found = {"jpeg": "jpg"}.get(found, found)
-    if found not in MEDIA_TYPES[modality]:
-        raise UnpackableSample(f"{modality} of type {found}; convert to {' or '.join(MEDIA_TYPES[modality])}", name)
+    found = {"jpeg": "jpg", "tiff": "tif"}.get(found, found)
+    if found not in media_types(modality):
+        raise UnpackableSample(f"{modality} of type {found}; convert to {' or '.join(media_types(modality))}", name)
     return found
 
 

@@ -27,14 +27,15 @@ from raybind.construction.sources.base import (
     mark_problems,
     read_media,
 )
-from raybind.data.media_headers import KEY_FRAME_MODALITIES, MEDIA_TYPES
+from raybind.data.media_headers import has_key_frames
 from raybind.data.sample import MAX_KEY_FRAMES, Sample, UnpackableSample
 from raybind.data.storage import Storage
 from raybind.errors import ConfigError
+from raybind.modalities import modality_names
 
 ANNOTATIONS_NAME = "annotations.jsonl"
 
-_MEDIA_KEYS = {modality: modality for modality in MEDIA_TYPES} | {"thermal": "infrared"}
+_MEDIA_KEYS = {modality: modality for modality in modality_names()} | {"thermal": "infrared"}
 _KEPT_KEYS = ("source", "license")
 _NOT_LABELS = {*_MEDIA_KEYS, *_KEPT_KEYS, "id", "split", "captions"}
 
@@ -54,8 +55,8 @@ class JsonlSource:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """All five."""
-        return tuple(MEDIA_TYPES)
+        """All there are."""
+        return modality_names()
 
     def plan(self) -> list[SourceItem]:
         """One item per line, in the order of the file. Raises: ConfigError: no folder or annotation file."""
@@ -109,7 +110,7 @@ def _files(record: dict[str, Any], modality: str) -> list[tuple[str, str]]:
     if not all(isinstance(path, str) for path in paths):
         raise UnpackableSample(f"annotation does not fit: {modality} is not a path")
     types = [file_type(modality, path) for path in paths]
-    if modality not in KEY_FRAME_MODALITIES:
+    if not has_key_frames(modality):
         return list(zip(types, paths, strict=True))
     if len(paths) > MAX_KEY_FRAMES:
         raise UnpackableSample(f"{len(paths)} key frames of {modality}; at most {MAX_KEY_FRAMES} can be stored")

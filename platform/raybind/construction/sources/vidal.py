@@ -25,7 +25,7 @@ from raybind.construction.sources.base import (
     mark_problems,
     read_media,
 )
-from raybind.data.media_headers import MEDIA_TYPES
+from raybind.data.media_headers import media_types
 from raybind.data.sample import MAX_KEY_FRAMES, Sample, UnpackableSample
 from raybind.data.storage import Storage
 from raybind.errors import ConfigError
@@ -105,7 +105,7 @@ class VidalSource:
         return [(file_type(modality, place), place)]
 
     def _key_frames(self, modality: str, folder: str) -> list[tuple[str, str]]:
-        kind = MEDIA_TYPES[modality][0]
+        kind = media_types(modality)[0]
         there = set(self.storage.children(folder))
         wanted = [f"{frame}.{kind}" for frame in range(MAX_KEY_FRAMES)]
         files = [(name, f"{folder}/{name}") for name in wanted if name in there]

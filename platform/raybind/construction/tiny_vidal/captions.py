@@ -11,11 +11,10 @@ from raybind.data.sample import Texts
 
 _DISTANCE_PHRASES = {"near": "near the camera", "midway": "midway back", "far": "far from the camera"}
 _OPENINGS = ("", "", "a photo of ", "a picture of ", "a view of ", "there is ", "this is ", "we see ")
-_MENTION = {"size": 0.15, "temperature": 0.4, "motion": 0.45, "sound": 0.45, "colour": 0.4, "setting": 0.4}
-"""How often a key-frame caption mentions an attribute besides the shape. Rarely enough that the attributes that are
-easily seen do not tell the samples of a batch apart without the shape, which then has to be learned."""
-_PAIR_RATE = 0.5
-"""Part of the key-frame captions that name the shape and one more attribute only, as class names do."""
+_MENTIONED = ("temperature", "motion", "sound", "colour", "setting")
+_NUM_MENTIONED = (0.2, 0.4, 0.25, 0.15)
+"""How often a key-frame caption names none, one, two or three attributes besides the shape, which it always names: few,
+so that those easily seen do not tell the samples of a batch apart without those harder to see."""
 
 
 def write_texts(composition: Composition, rng: np.random.Generator, num_frames: int) -> Texts:
@@ -30,10 +29,10 @@ def write_texts(composition: Composition, rng: np.random.Generator, num_frames: 
 
 
 def _still(composition: Composition, rng: np.random.Generator) -> str:
-    if rng.random() < _PAIR_RATE:
-        mentioned = {str(rng.choice([name for name in _MENTION if name != "size"]))}
-    else:
-        mentioned = {name for name, rate in _MENTION.items() if rng.random() < rate}
+    number = rng.choice(len(_NUM_MENTIONED), p=_NUM_MENTIONED)
+    mentioned = {str(name) for name in rng.choice(_MENTIONED, number, replace=False)}
+    if number > 1 and rng.random() < 0.3:
+        mentioned.add("size")
     text = _object(composition, mentioned)
     if "setting" in mentioned:
         text += f" {SETTING_PHRASES[composition.setting]}"
