@@ -22,8 +22,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def check(config: EvaluateConfig) -> None:
     """Raises: ConfigError: no checkpoint, or no such split."""
-    check_location("checkpoint", config.checkpoint)
-    find_checkpoint(config.checkpoint)
+    for key, location in (("checkpoint", config.checkpoint), *(("also", other) for other in config.also)):
+        check_location(key, location)
+        find_checkpoint(location)
     if config.root is not None:
         check_location("root", config.root)
 

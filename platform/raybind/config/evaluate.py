@@ -8,10 +8,13 @@ from raybind.config.train import TrackingConfig
 
 
 class EvaluateConfig(Config):
-    """Zero-shot classification and retrieval of one trained encoder on one split."""
+    """Zero-shot classification and retrieval of trained encoders on one split."""
 
     checkpoint: str
     """Folder of a run (its newest checkpoint is taken) or of one checkpoint; a local path or `s3://bucket/prefix`."""
+    also: tuple[str, ...] = ()
+    """Checkpoints of further modalities of the same base and data: each is evaluated too, and in the end retrieval
+    between every two of them, the base's own images included where they are packed (Sec. 4.4: emergent alignment)."""
     root: str | None = None
     """Root of the shards to evaluate on; null takes those the encoder was trained on."""
     split: str = "val"
@@ -25,5 +28,6 @@ class EvaluateConfig(Config):
     batch_size: int = Field(default=64, ge=1)
     """Items encoded at once; changes nothing but speed and memory."""
     output: str | None = None
-    """Local folder for result.json, result.md and the pictures; null writes none."""
+    """Local folder for result.json, result.md and the pictures, with `also` one folder per modality in it; null writes
+    none."""
     tracking: TrackingConfig = TrackingConfig()

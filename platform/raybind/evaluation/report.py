@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from rich.table import Table
-from rich.text import Text
 
 from raybind.evaluation.metrics import Score
 from raybind.evaluation.retrieval import RetrievalResult
+from raybind.evaluation.sheet import Sheet, sheet_table, sheets_markdown
 from raybind.evaluation.zero_shot import ClassificationResult
 
 _LABELS = {
@@ -42,39 +42,14 @@ class EvaluationResult:
     """The same tasks with the encoder as it was before training."""
 
 
-@dataclass(frozen=True)
-class _Sheet:
-    """A table before it takes the form of a medium; the first column names the metric."""
-
-    title: str
-    note: str
-    columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-
-
 def to_tables(result: EvaluationResult) -> list[Table]:
-    """The tables for a rich console: zero-shot classification, then retrieval in each direction; 80 columns do."""
-    tables = []
-    for sheet in _sheets(result):
-        # As Text: brackets in a plain str would be taken for markup.
-        title, note = Text(sheet.title, style="bold"), Text(sheet.note)
-        table = Table(title=title, caption=note, title_justify="left", caption_justify="left")
-        for number, column in enumerate(sheet.columns):
-            table.add_column(column, justify="right" if number else "left", no_wrap=True)
-        for row in sheet.rows:
-            table.add_row(*map(Text, row))
-        tables.append(table)
-    return tables
+    """The tables for a rich console: zero-shot classification, then retrieval in each direction."""
+    return [sheet_table(sheet) for sheet in _sheets(result)]
 
 
 def to_markdown(result: EvaluationResult) -> str:
     """The same tables in Markdown."""
-    parts = []
-    for sheet in _sheets(result):
-        rule = ("---", *("---:" for _ in sheet.columns[1:]))
-        lines = ["| " + " | ".join(row) + " |" for row in (sheet.columns, rule, *sheet.rows)]
-        parts.append("\n".join([f"### {sheet.title}", "", *lines, "", sheet.note]))
-    return "\n\n".join(parts) + "\n"
+    return sheets_markdown(_sheets(result))
 
 
 def to_json(result: EvaluationResult) -> str:
@@ -119,7 +94,7 @@ def _scores(result: EvaluationResult | None) -> dict[str, Score]:
     return {f"{task}/{name}": score for task, scores in tasks.items() for name, score in scores.items()}
 
 
-def _sheets(result: EvaluationResult) -> list[_Sheet]:
+def _sheets(result: EvaluationResult) -> list[Sheet]:
     return [_sheet(result, task, *heading) for task, heading in _headings(result).items()]
 
 
@@ -140,30 +115,32 @@ def _headings(result: EvaluationResult) -> dict[str, tuple[str, str]]:
     return headings
 
 
-def _sheet(result: EvaluationResult, task: str, title: str, note: str) -> _Sheet:
+def _sheet(result: EvaluationResult, task: str, title: str, note: str) -> Sheet:
     scores, untrained = _tasks(result)[task], _scores(result.untrained)
     columns = ["metric", "encoder", "untrained encoder", "chance", "majority"]
     rows = [
         (
             _LABELS[name],
-            _cell(name, score),
-            _cell(name, untrained.get(f"{task}/{name}")),
-            _number(name, score.chance),
-            _number(name, score.majority),
+            score_cell(name, score),
+            score_cell(name, untrained.get(f"{task}/{name}")),
+            score_number(name, score.chance),
+            score_number(name, score.majority),
         )
         for name, score in scores.items()
     ]
     width = 5 if task == "zero_shot" else 4  # no constant answer exists in retrieval
-    return _Sheet(title, note, tuple(columns[:width]), [row[:width] for row in rows])
+    return Sheet(title, note, tuple(columns[:width]), [row[:width] for row in rows])
 
 
-def _cell(name: str, score: Score | None) -> str:
+def score_cell(name: str, score: Score | None) -> str:
+    """`12.3 [10.1, 14.9]`: percent, or a rank; `-` where there is no score."""
     if score is None:
         return "-"
-    return f"{_number(name, score.value)} [{_number(name, score.low)}, {_number(name, score.high)}]"
+    return f"{score_number(name, score.value)} [{score_number(name, score.low)}, {score_number(name, score.high)}]"
 
 
-def _number(name: str, value: float | None) -> str:
+def score_number(name: str, value: float | None) -> str:
+    """Percent with one digit; a rank as it is."""
     if value is None:
         return "-"
     return f"{value:.1f}" if name.endswith("_rank") else f"{100 * value:.1f}"
