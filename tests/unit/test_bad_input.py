@@ -51,10 +51,7 @@ def test_a_right_one_passes_without_importing_what_is_heavy(
     ("override", "message"),
     [
         ("data.modlity=depth", "did you mean 'modality'?"),
-        (
-            "data.modality=smell",
-            "data.modality='smell' is not a modality; it is one of audio, depth, image, infrared, video",
-        ),
+        ("data.modality=smell", "'smell' is not a modality; it is one of audio, depth, image, infrared, video"),
         ("data.modality=image", "no manifest of 'image'"),
         ("data.root=nowhere", "Pack with jobs/pack.py first"),
         ("data.train_split=training", "its splits: train, val"),

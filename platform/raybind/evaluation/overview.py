@@ -1,4 +1,4 @@
-"""Several modalities bound to the same language encoder, in two tables: each against chance, and between one another."""
+"""Modalities bound to the same language encoder, in two tables: each against chance, and between one another."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
