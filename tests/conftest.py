@@ -24,6 +24,10 @@ from raybind.model.architecture import read_architecture
 from raybind.model.base import to_open_clip
 from raybind.model.bound import BoundModel
 
+# A shell that works with a running stack names it in its environment, which the tests have no business with.
+for name in [name for name in os.environ if name.startswith(("AWS_", "MLFLOW_", "RAY_"))]:
+    del os.environ[name]
+
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED_DATA = PROJECT.parent / "shared" / "data"
 

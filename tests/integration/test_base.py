@@ -72,4 +72,5 @@ def test_the_shipped_file_is_the_one_its_preset_names() -> None:
         metadata = file.metadata()
     config = load_config(TrainConfig, PRESET)
     assert (metadata["architecture"], metadata["seed"]) == ("ViT-Tiny-14", str(config.run.seed))
-    assert int(metadata["steps"]) == config.schedule.epochs * 12288 // config.training.global_batch_size
+    (num_train,) = map(int, re.findall(r"tiny_vidal.num_train=(\d+)", PRESET.read_text()))
+    assert int(metadata["steps"]) == config.schedule.epochs * (num_train // config.training.global_batch_size)
