@@ -21,7 +21,7 @@ $(SETUP): pyproject.toml infra/constraints.txt
 	$(BIN)/python -m pip install --constraint infra/constraints.txt --editable ".[dev]"
 	@touch $@
 
-demo: $(SETUP) ## the main job in small: make data, bind depth to language, evaluate
+demo: $(SETUP) ## the main job in small: make data, bind four modalities to language, evaluate
 	@$(RUN) python jobs/demo.py
 
 test: $(SETUP) ## all tests that need no GPU, in less than 15 minutes

@@ -1,7 +1,7 @@
 """The pre-norm transformer both CLIP towers are made of.
 
 Query, key, value and output projections are separate linear layers (as in Hugging Face CLIP), so that LoRA gives each
-its own A and B; open_clip packs q, k and v into one tensor and is mapped in `model/open_clip_weights.py`.
+its own A and B; open_clip packs q, k and v into one tensor and is mapped in `model/base.py`.
 
 Legend: B batch, N tokens, D width, H heads, T frames of a clip, R rows (B * T, clip by clip, frame by frame).
 """
