@@ -52,7 +52,7 @@ def share(batch: Batch, rank: int, world_size: int) -> Batch:
     size = GLOBAL_BATCH // world_size
     rows = slice(rank * size, (rank + 1) * size)
     assert batch.kept_BM is not None
-    return Batch(batch.pixel_values[rows], batch.input_ids_BL[rows], batch.kept_BM[rows], batch.valid_B[rows])
+    return Batch(batch.pixel_values[rows], batch.texts[rows], batch.kept_BM[rows], batch.valid_B[rows])
 
 
 def steps(engine: Engine, rank: int, world_size: int, first: int, last: int) -> list[float]:
@@ -103,12 +103,12 @@ def clamp_run(rank: int, world_size: int, configs: list[TrainConfig]) -> list[fl
         engine = DeepSpeedEngine(model, config)
         batch = share(global_batch(0), rank, world_size)
         for _ in range(3):
-            features = engine(batch.pixel_values, batch.input_ids_BL, batch.kept_BM)
+            features = engine(batch.pixel_values, batch.texts, batch.kept_BM)
             engine.backward(-features.scale.sum() + 0 * features.modality_BE.sum())
             engine.step(0.1)
             engine.clamp("logit_scale", 0.0, 4.60517)
         ends.append(float(engine.parameters()["logit_scale"]))
-        ends.append(float(engine(batch.pixel_values, batch.input_ids_BL, batch.kept_BM).scale.detach()))
+        ends.append(float(engine(batch.pixel_values, batch.texts, batch.kept_BM).scale.detach()))
     return ends
 
 

@@ -160,7 +160,7 @@ def test_steps_of_a_run(case: str, tmp_path: Path) -> None:
     run = load_run(case, tmp_path)
     engine = run.engine()
     first = run.batch(0, 0)
-    features = engine(first.pixel_values, first.input_ids_BL, first.kept_BM)
+    features = engine(first.pixel_values, first.texts, first.kept_BM)
     engine.backward(contrastive_loss(features.modality_BE, features.text_BE, features.scale, first.valid_B))
     run.check("grads_step0", gradients(run.model))
     run.model.zero_grad()
@@ -202,7 +202,7 @@ def test_steps_of_a_run_with_accumulation(tmp_path: Path) -> None:
 
 
 def inputs(batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
-    return batch.pixel_values, batch.input_ids_BL, batch.kept_BM
+    return batch.pixel_values, batch.texts, batch.kept_BM
 
 
 def gradients(model: BoundModel) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ def run_job(
     argv: list[str] | None = None,
     examples: str = "",
     preset: str | None = None,
+    prog: str | None = None,
 ) -> int:
     """Parse the command line, check the configuration and its surroundings, then run the job.
 
@@ -26,9 +27,11 @@ def run_job(
         check: raises ConfigError when the configuration cannot work here; must take no cluster resources.
         run: the job itself; called only after `check` passed and not at all with `--check`.
         preset: what the help calls a preset that must be there, as first argument; None makes it `--config`.
+        prog: what the help calls the command; None calls it as its script.
     Returns: the process exit code: 0, 1 for a failure while running, 2 for a wrong configuration, 130 for Ctrl+C.
     """
     parser = argparse.ArgumentParser(
+        prog=prog,
         description=description,
         epilog=f"{describe_keys(config_class)}\n\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -19,9 +19,9 @@ A file that cannot be read is left out and listed at the end, with exit code 1; 
 SAME_TYPE = {"jpeg": "jpg", "tiff": "tif"}
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     """Entry point of `raybind embed`. Returns: the exit code."""
-    return run_job("Embed media and texts in one space.", EmbedConfig, run, check, argv, EXAMPLES)
+    return run_job("Embed media and texts in one space.", EmbedConfig, run, check, argv, EXAMPLES, prog=prog)
 
 
 def check(config: EmbedConfig) -> None:

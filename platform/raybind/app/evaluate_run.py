@@ -75,7 +75,7 @@ def _evaluate(
     embedded = _embed(model, trained.model_copy(update={"data": data}), config)
     text = model.arch.text
     encode_texts = text_encoder(model.language, Tokenizer(text.vocab_size, text.context_length), _device())
-    templates = modality_templates(get_modality(data.modality).photo_words)
+    templates = config.templates or modality_templates(get_modality(data.modality).photo_words)
     return evaluate(embedded, encode_texts, data.modality, config.split, config.label_set, templates), embedded
 
 

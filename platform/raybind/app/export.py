@@ -18,11 +18,10 @@ EXAMPLES = """examples:
 DIRECTORY_FILES = ("raybind.json", "config.json")
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str | None = None) -> int:
     """Entry point of `jobs/export.py`. Returns: the exit code."""
-    return run_job(
-        "Export a trained encoder with its tokenizer and preprocessing.", ExportConfig, run, check, argv, EXAMPLES
-    )
+    description = "Export a trained encoder with its tokenizer and preprocessing."
+    return run_job(description, ExportConfig, run, check, argv, EXAMPLES, prog=prog)
 
 
 def check(config: ExportConfig) -> None:

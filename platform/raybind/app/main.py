@@ -28,4 +28,4 @@ def main(argv: list[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"raybind: {command!r} is not a command\n\n{USAGE}", file=sys.stderr)
         return 2
-    return importlib.import_module(f"raybind.app.{command}").main(rest)
+    return importlib.import_module(f"raybind.app.{command}").main(rest, prog=f"raybind {command}")

@@ -19,6 +19,7 @@ from raybind.integrations.object_store import check_location
 from raybind.modalities import check_modality
 from raybind.model.architecture import read_architecture, shipped_weights
 from raybind.training.schedule import Schedule, make_schedule
+from raybind.training.text_embeddings import check_cache_exists
 
 RUN_RECORD = "raybind-run.json"
 """Beside the checkpoints: the configuration and the MLflow run, so that a run of the same name goes on as the same."""
@@ -71,7 +72,10 @@ def check_surroundings(config: TrainConfig) -> SplitIndex:
     data = open_storage(config.data.root)
     if config.validation.split is not None:
         read_split(data, config.data.modality, config.validation.split)
-    return read_split(data, config.data.modality, config.data.train_split)
+    index = read_split(data, config.data.modality, config.data.train_split)
+    if config.data.text_embeddings == "cached":
+        check_cache_exists(config, index)
+    return index
 
 
 def check(config: TrainConfig) -> None:

@@ -20,14 +20,18 @@ from raybind.app.train import RUN_RECORD, Plan, cpus_needed, make_plan, run_stor
 from raybind.config.base import flatten
 from raybind.config.train import TrainConfig
 from raybind.data.order import Cursor
+from raybind.data.text_cache import TextCache
 from raybind.errors import ConfigError, RayBindError
 from raybind.integrations.mlflow import TrackedRun, tracking_uri
 from raybind.integrations.progress import relayed
 from raybind.integrations.ray_cluster import connect
-from raybind.integrations.ray_data import StreamPlan, dataset_factory
+from raybind.integrations.ray_data import StreamPlan, lap_datasets
 from raybind.integrations.ray_train import newest_state, run_workers
+from raybind.model.architecture import read_architecture
+from raybind.model.base import load_base
 from raybind.model.bound import describe_model
 from raybind.training.task import input_shape
+from raybind.training.text_embeddings import require_cache
 
 
 def run(config: TrainConfig) -> None:
@@ -85,6 +89,7 @@ def _train(
 ) -> ray.train.Result:
     stream = StreamPlan(
         index=ray.put(plan.index),
+        text_cache=_text_cache(config, plan),
         config=config.data,
         shape=input_shape(config),
         seed=config.run.seed,
@@ -105,8 +110,15 @@ def _train(
         state = newest_state(storage)
         return state.cursor if state else Cursor()
 
-    dataset = dataset_factory(stream, newest_cursor)
-    return run_workers(_start_worker, arguments, config, dataset, callbacks)
+    return run_workers(_start_worker, arguments, config, lap_datasets(stream, newest_cursor), callbacks)
+
+
+def _text_cache(config: TrainConfig, plan: Plan) -> "ray.ObjectRef[TextCache] | None":
+    weights = config.model.base.weights
+    if config.data.text_embeddings == "computed" or weights is None:
+        return None
+    base = load_base(read_architecture(config.model.base.architecture), weights)
+    return ray.put(require_cache(config, plan.index, base.fingerprint))
 
 
 def _start_worker(arguments: dict[str, Any]) -> str | None:

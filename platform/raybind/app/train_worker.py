@@ -1,23 +1,23 @@
 """What each Ray Train worker of a training job runs: the composition root behind the ports of `training.loop`."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import ray.train
 import torch
 
 from raybind.app.validation import Validation, spread
 from raybind.config.train import TrainConfig
 from raybind.data.manifest import read_split
-from raybind.data.order import Cursor
-from raybind.data.reader import Arrays, SampleReader
+from raybind.data.reader import SampleReader
 from raybind.data.storage import open_storage
+from raybind.evaluation.items import EncodeTexts
+from raybind.evaluation.known_texts import KnownTexts
 from raybind.integrations.deepspeed import DeepSpeedEngine
 from raybind.integrations.mlflow import MlflowSink, TrackedRun
 from raybind.integrations.progress import QueueSink
-from raybind.integrations.ray_data import iterate_shard
+from raybind.integrations.ray_data import worker_batches
 from raybind.integrations.ray_train import RayWorkerContext
 from raybind.modalities import get_modality
 from raybind.model.architecture import ClipArchitecture
@@ -36,6 +36,7 @@ from raybind.training.checkpoint import (
 from raybind.training.loop import Loop
 from raybind.training.ports import Engine, MetricSink, WorkerContext
 from raybind.training.task import starting_model
+from raybind.training.text_embeddings import require_cache
 
 
 def train_worker(arguments: dict[str, Any]) -> None:
@@ -48,9 +49,12 @@ def train_worker(arguments: dict[str, Any]) -> None:
         # The plain kernel's backward pass is the faster one there: a whole step takes 0.8 of the time (torch 2.14).
         torch.backends.cuda.enable_flash_sdp(False)
     torch.manual_seed(config.run.seed + context.rank)
-    model, base_fingerprint = starting_model(config)
     with context.latest_checkpoint() as folder:
         state = read_state((folder / "state.json").read_bytes()) if folder else None
+        first_step = state.step if state else 0
+        # The driver made the data sets from the same checkpoint's cursor; the loop checks every batch against its step.
+        batches = worker_batches(schedule.total_steps, first_step)
+        model, base_fingerprint = starting_model(config, with_language=config.data.text_embeddings == "computed")
         if state is not None and folder is not None:
             check_base(state, base_fingerprint)
             load_parameters(model, read_parameters(folder))
@@ -58,12 +62,6 @@ def train_worker(arguments: dict[str, Any]) -> None:
         if state is not None and folder is not None:
             engine.load_optimizer_state(read_optimizer(folder, state))
             restore_generator(folder, context.rank)
-
-    def batches(start: Cursor) -> Iterator[Arrays]:
-        # The driver made the data set from the same checkpoint's cursor; the loop checks every batch against its step.
-        shard = ray.train.get_dataset_shard("train")
-        assert shard is not None
-        return iterate_shard(shard)
 
     arch = model.arch
     tokenizer = Tokenizer(arch.text.vocab_size, arch.text.context_length)
@@ -83,27 +81,38 @@ def train_worker(arguments: dict[str, Any]) -> None:
         context=context,
         sink=_sink(context, arguments),
         base_fingerprint=base_fingerprint,
-        validate=_validation(config, arch, tokenizer, engine, context),
+        validate=_validation(config, arch, tokenizer, engine, context, base_fingerprint),
     )
-    loop.run(state.step if state else 0)
+    loop.run(first_step)
 
 
 def _validation(
-    config: TrainConfig, arch: ClipArchitecture, tokenizer: Tokenizer, engine: Engine, context: WorkerContext
+    config: TrainConfig,
+    arch: ClipArchitecture,
+    tokenizer: Tokenizer,
+    engine: Engine,
+    context: WorkerContext,
+    base_fingerprint: str | None,
 ) -> Validation | None:
     validation, data = config.validation, config.data
     if validation.split is None:
         return None
     index = read_split(open_storage(data.root), data.modality, validation.split)
-    encode_texts = text_encoder(engine.encode_text, tokenizer, context.device)
+    numbers = spread(len(index), validation.max_samples)
+    encode_texts: EncodeTexts = text_encoder(engine.encode_text, tokenizer, context.device)
+    if data.text_embeddings == "cached":
+        assert base_fingerprint is not None
+        encode_texts = KnownTexts(require_cache(config, index, base_fingerprint), numbers)
+    elif not config.model.train_language:
+        encode_texts = remembering(encode_texts)
     return Validation(
         reader=SampleReader(index, data, arch.vision.input, config.run.seed),
-        numbers=spread(len(index), validation.max_samples),
+        numbers=numbers,
         engine=engine,
-        encode_texts=encode_texts if config.model.train_language else remembering(encode_texts),
+        encode_texts=encode_texts,
         context=context,
         label_set=validation.label_set,
-        templates=modality_templates(get_modality(data.modality).photo_words),
+        templates=validation.templates or modality_templates(get_modality(data.modality).photo_words),
     )
 
 

@@ -1,12 +1,22 @@
 """Configuration of what is read: the data set, the texts and the preprocessing."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from raybind.config.base import Config
 
 TextSource = Literal["raw", "keyframe", "video", "enhanced", "sound", "caption"]
+
+
+def _has_one_place(template: str) -> str:
+    if template.count("{}") != 1:
+        raise ValueError("a prompt template must hold {} exactly once, where the class name goes")
+    return template
+
+
+PromptTemplate = Annotated[str, AfterValidator(_has_one_place)]
+"""A text with one `{}`, where the class name goes."""
 
 
 class VideoConfig(Config):
@@ -104,6 +114,9 @@ class DataConfig(Config):
     """Split that is trained on."""
     text_source: TextSource = "enhanced"
     """Which of the multi-view texts a sample is paired with (Table 13: enhanced for depth and video)."""
+    text_embeddings: Literal["computed", "cached"] = "computed"
+    """computed: the language encoder runs in every step. cached: a frozen one has run before, over all texts of the
+    data set (jobs/embed_text.py), and training holds none."""
     shuffle_window_shards: int = Field(default=64, ge=1)
     """Shards whose samples are shuffled together."""
     max_bad_sample_rate: float = Field(default=0.01, ge=0, le=1)

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from raybind.config.base import Config
-from raybind.config.data import TextSource
+from raybind.config.data import PromptTemplate, TextSource
 from raybind.config.train import TrackingConfig
 
 
@@ -21,6 +21,9 @@ class EvaluateConfig(Config):
     """Split to evaluate on; every sample counts once, and one that cannot be read ends the evaluation."""
     label_set: str | None = None
     """Labels that are the classes; null takes the modality's own, else `label`, else does retrieval only."""
+    templates: tuple[PromptTemplate, ...] | None = None
+    """Prompt templates with `{}` for the class name, such as `[a depth photo of a {}.]`; null takes OpenCLIP's 80 in
+    the modality's words (LanguageBind, Appendix B)."""
     text_source: TextSource | None = None
     """Captions to retrieve; null takes those the encoder was trained with."""
     untrained: bool = True

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from raybind.config.base import Config
-from raybind.config.data import DataConfig
+from raybind.config.data import DataConfig, PromptTemplate
 from raybind.config.model import ModelConfig
 
 
@@ -90,6 +90,8 @@ class ValidationConfig(Config):
     """Samples at most, spread evenly over the split; they stay in the workers' memory."""
     label_set: str | None = None
     """Labels to classify by; null takes the modality's own, else `label`, else does retrieval only."""
+    templates: tuple[PromptTemplate, ...] | None = None
+    """Prompt templates, each with one `{}` for the class name; null takes OpenCLIP's 80 in the modality's words."""
 
 
 class ClusterConfig(Config):
@@ -138,6 +140,15 @@ class TrainConfig(Config):
             raise ValueError(
                 f"training.global_batch_size={batch} does not divide by cluster.num_workers={workers}; "
                 f"the nearest sizes that do: {batch // workers * workers} and {(batch // workers + 1) * workers}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _cached_means_frozen(self) -> Self:
+        if self.data.text_embeddings == "cached" and self.model.train_language:
+            raise ValueError(
+                "data.text_embeddings=cached takes the embeddings of a frozen language encoder, but "
+                "model.train_language=True trains it; set data.text_embeddings=computed"
             )
         return self
 

@@ -14,7 +14,8 @@ from raybind.data.manifest import SplitIndex
 from raybind.data.order import sample_generator
 from raybind.data.sample import MediaFile, SampleMetadata
 from raybind.data.shard_reader import read_sample
-from raybind.data.texts import texts_of
+from raybind.data.text_cache import TextCache
+from raybind.data.texts import all_texts, texts_of
 from raybind.errors import DataError
 from raybind.modalities import get_modality
 from raybind.model.input_shape import InputShape
@@ -36,6 +37,8 @@ class DecodedSample:
     """Texts of equal standing for what is shown."""
     text: int
     """Which of them the sample is paired with in this epoch."""
+    text_embedding: np.ndarray | None = None
+    """(E,) float32 of that text, where a cache was asked for it."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class SampleReader:
     shape: InputShape
     """What the encoder is fed."""
     seed: int
+    text_cache: TextCache | None = None
+    """Where the embeddings of the texts that are trained on come from; None leaves them to the language encoder."""
 
     def read(self, number: int, epoch: int | None) -> DecodedSample:
         """Read one sample.
@@ -63,11 +68,17 @@ class SampleReader:
         try:
             texts = texts_of(metadata.texts, self.config.text_source, frame)
             pixel_values = modality.transform(file.data, self.shape, self.config.preprocess, generator)
+            text = int(generator.integers(len(texts))) if generator is not None else 0
+            embedding = None if epoch is None else self._embedding(number, metadata, texts[text])
         except DataError as error:
             shard = self.index.shard_names[self.index.shard[number]]
             raise DataError(f"{shard}: sample {metadata.id}: {error}", error.cause) from None
-        text = int(generator.integers(len(texts))) if generator is not None else 0
-        return DecodedSample(metadata, pixel_values, texts, text)
+        return DecodedSample(metadata, pixel_values, texts, text, embedding)
+
+    def _embedding(self, number: int, metadata: SampleMetadata, text: str) -> np.ndarray | None:
+        if self.text_cache is None:
+            return None
+        return self.text_cache.read(number, all_texts(metadata.texts).index(text), text)
 
     def read_many(self, numbers: Sequence[int]) -> list[DecodedSample]:
         """Read samples for evaluation. Raises: DataError: the first that cannot be read."""
@@ -78,19 +89,25 @@ class SampleReader:
         """Read a micro-batch for training; a sample that cannot be read stays in place, marked with its fault.
 
         Returns: arrays of length B: `number` int64; `fault` str, the cause, empty where the sample is good;
-            `fault_detail` str; `text` str; `pixel_values` (B, *shape.array) float32.
+            `fault_detail` str; `text` str; `pixel_values` (B, *shape.array) float32; with a text cache
+            `text_embedding` (B, E) float32.
         """
         with ThreadPoolExecutor(MAX_PARALLEL_READS) as pool:
             results = list(pool.map(lambda number: self._try_read(number, epoch), numbers))
         blank = np.zeros(self.shape.array, dtype=np.float32)
         decoded = [result if isinstance(result, DecodedSample) else None for result in results]
-        return {
+        arrays = {
             "number": np.asarray(numbers, dtype=np.int64),
             "fault": np.asarray([result.cause if isinstance(result, DataError) else "" for result in results]),
             "fault_detail": np.asarray([str(result) if isinstance(result, DataError) else "" for result in results]),
             "text": np.asarray([sample.texts[sample.text] if sample else "" for sample in decoded]),
             "pixel_values": np.stack([sample.pixel_values if sample else blank for sample in decoded]),
         }
+        if self.text_cache is not None:
+            no_text = np.zeros(self.text_cache.record.embedding_dim, dtype=np.float32)
+            embeddings = [sample.text_embedding if sample else None for sample in decoded]
+            arrays["text_embedding"] = np.stack([no_text if found is None else found for found in embeddings])
+        return arrays
 
     def _try_read(self, number: int, epoch: int) -> DecodedSample | DataError:
         try:

@@ -1,35 +1,15 @@
 """Prompt ensembles: what a class is called in words, and the one embedding that stands for it.
 
-A template is a text with one `{}` for the class name. The templates of CLIP's ImageNet evaluation say "photo"; the
-paper fits them to a modality by replacing that word (LanguageBind, Appendix B), here with `substitute`:
-
-| modality | "photo" becomes                   |
-|----------|-----------------------------------|
-| video    | "video"                           |
-| depth    | "depth photo"                     |
-| audio    | "sound" ("the/a sound of")        |
-| infrared | stays "photo": no gain was found  |
-
-Templates without the word ("a sculpture of a {}.") stay, as in the paper's evaluation. Tokenising and encoding are
-the caller's: this module is handed a function from texts to embeddings.
+A template is a text with one `{}` for the class name (`model.prompts` has the usual ones). Tokenising and encoding
+are the caller's: this module is handed a function from texts to embeddings.
 """
 
-import re
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from raybind.errors import ConfigError
-
-
-def substitute(templates: Sequence[str], old: str, new: str) -> tuple[str, ...]:
-    """Replace the whole word `old` in all templates. Raises: ConfigError: no template has it."""
-    word = re.compile(rf"\b{re.escape(old)}\b")
-    replaced = tuple(word.sub(lambda _: new, template) for template in templates)
-    if replaced == tuple(templates) and old != new:
-        raise ConfigError(f"none of {len(templates)} prompt templates has the word {old!r}; check the substitution")
-    return replaced
 
 
 def class_embeddings(

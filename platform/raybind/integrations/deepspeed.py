@@ -50,9 +50,9 @@ class DeepSpeedEngine:
         if not self._plain:
             self._allocate_moments()
 
-    def __call__(self, pixel_values: Tensor, input_ids: Tensor, kept: Tensor | None) -> Features:
+    def __call__(self, pixel_values: Tensor, texts: Tensor, kept: Tensor | None) -> Features:
         """See `Engine`."""
-        features = self._engine(pixel_values.to(self._dtype), input_ids, kept)
+        features = self._engine(pixel_values.to(self._dtype), texts, kept)
         # In bfloat16 neighbouring temperatures lie 1 % apart: the value is the optimizer's float32, the gradient the
         # model's.
         exact = self._logit_scale().to(features.scale.device).exp()

@@ -68,7 +68,7 @@ def run_workers(
     worker: Callable[[dict[str, Any]], Any],
     worker_arguments: dict[str, Any],
     config: TrainConfig,
-    dataset: Callable[[], Dataset],
+    datasets: Mapping[str, Callable[[], Dataset]],
     callbacks: Sequence[UserCallback] = (),
 ) -> ray.train.Result:
     """Run `worker` on `cluster.num_workers` processes until it returns, restarting the group when one dies.
@@ -83,7 +83,7 @@ def run_workers(
         worker,
         train_loop_config=worker_arguments,
         torch_config=TorchConfig(backend="nccl" if cluster.use_gpu else "gloo"),
-        datasets={"train": dataset},
+        datasets=dict(datasets),
         dataset_config=DataConfig(execution_options=execution_options()),
         scaling_config=RayScalingConfig(
             num_workers=cluster.num_workers,

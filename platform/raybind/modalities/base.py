@@ -69,6 +69,8 @@ class Modality(ABC):
     def check_header(self, media: bytes) -> None:  # noqa: B027 (most modalities have nothing to add)
         """Refuse, before it is packed, a file of a right type that this modality cannot read; nothing is decoded.
 
+        Types that `data.media_headers` does not know by their first bytes are told here alone.
+
         Raises: DataError: why.
         """
 

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from raybind.config.model import ModelConfig
-from raybind.model.architecture import ClipArchitecture, encoder_architecture, read_architecture
+from raybind.errors import ConfigError
+from raybind.model.architecture import ClipArchitecture, TextArchitecture, encoder_architecture, read_architecture
 from raybind.model.base import State, load_base
 from raybind.model.input_shape import InputShape
 from raybind.model.lora import PROJECTIONS, adapted_layers, inject_lora
 from raybind.model.start import check_fit, starting_state
-from raybind.model.text import LanguageEncoder
+from raybind.model.text import GivenEmbeddings, LanguageEncoder
 from raybind.model.vision import ModalityEncoder
 
 MAX_LOGIT_SCALE = math.log(100)
@@ -39,31 +40,33 @@ class BoundModel(nn.Module):
     logit_scale has shape (1,): DeepSpeed cannot partition a parameter without dimensions.
     """
 
-    def __init__(self, arch: ClipArchitecture) -> None:
+    def __init__(self, arch: ClipArchitecture, with_language: bool = True) -> None:
         super().__init__()
         self.arch = arch
         self.encoder = ModalityEncoder(arch.vision, arch.embedding_dim)
-        self.language = LanguageEncoder(arch.text, arch.embedding_dim)
+        self.language = LanguageEncoder(arch.text, arch.embedding_dim) if with_language else GivenEmbeddings()
         self.logit_scale = nn.Parameter(torch.empty(1))
 
     def init_weights(self) -> None:
         """Random weights, as OpenAI's CLIP starts."""
         self.encoder.init_weights()
-        self.language.init_weights()
+        if isinstance(self.language, LanguageEncoder):
+            self.language.init_weights()
 
-    def forward(self, pixel_values: Tensor, input_ids_BL: Tensor, kept_BM: Tensor | None = None) -> Features:
-        """Encode a batch of pairs; see `VisionTransformer` and `LanguageEncoder` for shapes."""
-        return Features(
-            self.encoder(pixel_values, kept_BM), self.language(input_ids_BL), self.logit_scale.float().exp()
-        )
+    def forward(self, pixel_values: Tensor, texts: Tensor, kept_BM: Tensor | None = None) -> Features:
+        """Encode a batch of pairs; see `VisionTransformer`, `LanguageEncoder` and `GivenEmbeddings` for shapes."""
+        return Features(self.encoder(pixel_values, kept_BM), self.language(texts), self.logit_scale.float().exp())
 
 
-def build_model(config: ModelConfig, seed: int, shape: InputShape | None = None) -> tuple[BoundModel, str | None]:
+def build_model(
+    config: ModelConfig, seed: int, shape: InputShape | None = None, with_language: bool = True
+) -> tuple[BoundModel, str | None]:
     """Build the model as it stands before the first step.
 
     Args:
         seed: for whatever starts random (LoRA's A; everything when trained from scratch).
         shape: what the encoder is fed; None: the base's square image.
+        with_language: False leaves the language encoder out, for training on given embeddings.
     Returns: the model on the CPU in float32 with `requires_grad` set as the tuning says, and the base's fingerprint.
     Raises: ConfigError: the base cannot be loaded, or its tensors are not the architecture's.
     """
@@ -71,10 +74,12 @@ def build_model(config: ModelConfig, seed: int, shape: InputShape | None = None)
     base = load_base(base_arch, config.base.weights) if config.base.weights is not None else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = BoundModel(arch)
+        model = BoundModel(arch, with_language)
         model.init_weights()
         if base is not None:
             _start_from(model, base.state, base_arch, with_encoder=config.tuning != "scratch")
+        # A stream of its own for LoRA: it starts the same with and without the language encoder.
+        torch.manual_seed(seed)
         apply_tuning(model, config)
     with torch.no_grad():
         model.logit_scale.fill_(-math.log(config.temperature.init))
@@ -153,6 +158,26 @@ def _start_from(model: BoundModel, base: State, base_arch: ClipArchitecture, wit
     with torch.device("meta"):
         check_fit(base, BoundModel(base_arch).state_dict())
     state = starting_state(base, base_arch, model.arch)
-    if not with_encoder:
-        state = {name: value for name, value in state.items() if not name.startswith("encoder.")}
-    model.load_state_dict(state, strict=False)
+    left_out = () if with_encoder else ("encoder.",)
+    if isinstance(model.language, GivenEmbeddings):
+        left_out += ("language.",)
+    model.load_state_dict({name: value for name, value in state.items() if not name.startswith(left_out)}, strict=False)
+
+
+def load_language_encoder(config: ModelConfig) -> tuple[LanguageEncoder, TextArchitecture, str]:
+    """A base's language encoder alone, frozen, on the CPU in evaluation mode.
+
+    Returns: it, its sizes, and the base's fingerprint. Raises: ConfigError: as `build_model`, or there is no base.
+    """
+    if config.base.weights is None:
+        raise ConfigError("model.base.weights=None has no language encoder to take embeddings from; name a base")
+    base_arch, arch = read_architecture(config.base.architecture), encoder_architecture(config, None)
+    base = load_base(base_arch, config.base.weights)
+    with torch.device("meta"):
+        check_fit(base.state, BoundModel(base_arch).state_dict())
+    state = starting_state(base.state, base_arch, arch)
+    encoder = LanguageEncoder(arch.text, arch.embedding_dim)
+    encoder.load_state_dict(
+        {name.removeprefix("language."): v for name, v in state.items() if name.startswith("language.")}
+    )
+    return encoder.requires_grad_(False).eval(), arch.text, base.fingerprint

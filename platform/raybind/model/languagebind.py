@@ -93,9 +93,11 @@ def join(encoders: Sequence[TrainedEncoder]) -> LanguageBindModel:
     for other in encoders[1:]:
         _check_one_space(first, other)
     models = {encoder.modality: encoder.merged().build() for encoder in encoders}
+    language = models[first.modality].language
+    assert isinstance(language, LanguageEncoder)
     return LanguageBindModel(
         {modality: model.encoder for modality, model in models.items()},
-        models[first.modality].language,
+        language,
         {modality: model.logit_scale for modality, model in models.items()},
     ).eval()
 

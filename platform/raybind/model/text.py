@@ -11,6 +11,14 @@ from raybind.model.architecture import TextArchitecture
 from raybind.model.transformer import LAYER_NORM_EPS, Block, init_blocks
 
 
+class GivenEmbeddings(nn.Module):
+    """Stands in for a frozen language encoder where the embeddings of texts come with the data."""
+
+    def forward(self, text_BE: Tensor) -> Tensor:
+        """Returns: what it is given, (B, E) unit-norm, float32."""
+        return text_BE
+
+
 class LanguageEncoder(nn.Module):
     """Token ids -> unit vector at the end-of-text token (LanguageBind, Sec. 3.2)."""
 

@@ -21,8 +21,8 @@ class Batch:
 
     pixel_values: Tensor
     """(B, C, H, W) float32, or (B, C, T, H, W) of clips."""
-    input_ids_BL: Tensor
-    """int64"""
+    texts: Tensor
+    """(B, L) int64 token ids, or (B, E) float32 embeddings where these came with the samples."""
     kept_BM: Tensor | None
     """int64, the visible patches, of a clip the same in all its frames; None where nothing is masked."""
     valid_B: Tensor
@@ -46,10 +46,15 @@ class Collator:
         kept = draw_kept_patches(masks, self.num_patches, self.mask_ratio)
         return Batch(
             pixel_values=self._tensor(arrays["pixel_values"]),
-            input_ids_BL=self._tensor(self.tokenizer([str(text) for text in arrays["text"]])),
+            texts=self._tensor(self._texts(arrays)),
             kept_BM=None if kept is None else self._tensor(kept),
             valid_B=self._tensor(arrays["fault"] == ""),
         )
+
+    def _texts(self, arrays: Arrays) -> np.ndarray:
+        if "text_embedding" in arrays:
+            return arrays["text_embedding"]
+        return self.tokenizer([str(text) for text in arrays["text"]])
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         # Blocks of the object store are read-only memory, which torch would warn about.

@@ -19,9 +19,9 @@ class TorchEngine:
         self._max_grad_norm = config.max_grad_norm
         self._num_steps = 0
 
-    def __call__(self, pixel_values: Tensor, input_ids: Tensor, kept: Tensor | None) -> Features:
+    def __call__(self, pixel_values: Tensor, texts: Tensor, kept: Tensor | None) -> Features:
         """See `Engine`."""
-        return self.model(pixel_values, input_ids, kept)
+        return self.model(pixel_values, texts, kept)
 
     def encode(self, pixel_values: Tensor) -> Tensor:
         """See `Engine`."""

@@ -16,7 +16,7 @@ from raybind.data.reader import Arrays
 from raybind.errors import RayBindError
 from raybind.training import checkpoint
 from raybind.training.batch import Collator
-from raybind.training.ports import BatchSource, Engine, MetricSink, WorkerContext
+from raybind.training.ports import Engine, MetricSink, WorkerContext
 from raybind.training.schedule import Schedule
 from raybind.training.step import StepResult, train_step
 
@@ -28,7 +28,9 @@ class Loop:
     config: TrainConfig
     engine: Engine
     collate: Collator
-    batches: BatchSource
+    batches: Iterator[Arrays]
+    """This rank's micro-batches from the first step on, without an end of epoch between them. Beside what
+    `SampleReader.read_micro_batch` returns, each carries `epoch` and `position` of its global batch."""
     batching: Batching
     schedule: Schedule
     context: WorkerContext
@@ -62,10 +64,9 @@ class Loop:
 
     def _in_order(self, first_step: int) -> Iterator[Arrays]:
         """The batches, each checked to belong to the step it is used in."""
-        source = self.batches(self.batching.cursor_at(first_step))
         for step in range(first_step, self.schedule.total_steps):
             expected = self.batching.cursor_at(step)
-            arrays = next(source, None)
+            arrays = next(self.batches, None)
             if arrays is None:
                 raise RuntimeError(f"the data ended before step {step} of {self.schedule.total_steps}")
             found = Cursor(int(arrays["epoch"][0]), int(arrays["position"][0]))

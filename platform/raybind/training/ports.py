@@ -2,7 +2,7 @@
 the tests, so the same loop runs under Ray and DeepSpeed or alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -10,8 +10,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from raybind.data.order import Cursor
-from raybind.data.reader import Arrays
 from raybind.model.bound import Features
 from raybind.training.state import OptimizerState
 
@@ -35,7 +33,7 @@ class WorkerContext(Protocol):
 class Engine(Protocol):
     """The model under an optimizer, whatever partitions them."""
 
-    def __call__(self, pixel_values: Tensor, input_ids: Tensor, kept: Tensor | None) -> Features:
+    def __call__(self, pixel_values: Tensor, texts: Tensor, kept: Tensor | None) -> Features:
         """Run the model's forward pass."""
         ...
 
@@ -69,17 +67,6 @@ class Engine(Protocol):
 
     def load_optimizer_state(self, state: OptimizerState) -> None:
         """Continue from a state saved by any engine on any number of ranks."""
-        ...
-
-
-class BatchSource(Protocol):
-    """Where micro-batches come from."""
-
-    def __call__(self, start: Cursor) -> Iterator[Arrays]:
-        """This rank's micro-batches from a place in the epoch order on, without end of epoch between them.
-
-        Beside what `SampleReader.read_micro_batch` returns, each carries `epoch` and `position` of its global batch.
-        """
         ...
 
 

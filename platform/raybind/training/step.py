@@ -23,7 +23,7 @@ class StepResult(NamedTuple):
 
 def train_step(engine: Engine, batch: Batch, lr: float) -> StepResult:
     """Encode, compare with the global batch, update, and keep logit_scale within [0, ln 100] (CLIP, Sec. 2.5)."""
-    features = engine(batch.pixel_values, batch.input_ids_BL, batch.kept_BM)
+    features = engine(batch.pixel_values, batch.texts, batch.kept_BM)
     loss = contrastive_loss(features.modality_BE, features.text_BE, features.scale, batch.valid_B)
     engine.backward(loss)
     grad_norm = engine.step(lr)

@@ -13,6 +13,6 @@ def input_shape(config: TrainConfig) -> InputShape:
     return get_modality(config.data.modality).input_shape(image_size, config.data.preprocess)
 
 
-def starting_model(config: TrainConfig) -> tuple[BoundModel, str | None]:
+def starting_model(config: TrainConfig, with_language: bool = True) -> tuple[BoundModel, str | None]:
     """The model before training and its base's fingerprint; see `build_model`."""
-    return build_model(config.model, config.run.seed, input_shape(config))
+    return build_model(config.model, config.run.seed, input_shape(config), with_language)

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from raybind.errors import ConfigError
-from raybind.evaluation.prompts import class_embeddings, substitute
+from raybind.evaluation.prompts import class_embeddings
+from raybind.modalities import get_modality
+from raybind.model.prompts import modality_templates
 
 IMAGENET_TEMPLATES = [template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES]
 
@@ -48,30 +50,15 @@ def test_the_length_of_a_prompts_embedding_does_not_weigh():
 
 
 @pytest.mark.parametrize(
-    ("new", "first"),
-    [
-        ("video", "a bad video of a {}."),
-        ("depth photo", "a bad depth photo of a {}."),
-        ("sound", "a bad sound of a {}."),
-    ],
+    ("modality", "new"),
+    [("video", "video"), ("depth", "depth photo"), ("audio", "sound"), ("infrared", "photo"), ("image", "photo")],
 )
-def test_substitution_follows_the_paper(new, first):
-    replaced = substitute(IMAGENET_TEMPLATES, "photo", new)
-    assert len(replaced) == 80
-    assert replaced[0] == first
-    assert "a sculpture of a {}." in replaced
-    changed = [pair for pair in zip(IMAGENET_TEMPLATES, replaced, strict=True) if pair[0] != pair[1]]
-    assert len(changed) == sum("photo" in template for template in IMAGENET_TEMPLATES)
-    assert all(before.replace("photo", new) == after for before, after in changed)
-
-
-def test_substitution_takes_whole_words_and_plain_text():
-    assert substitute(["a photo, a photograph of {}"], "photo", r"\1") == (r"a \1, a photograph of {}",)
-
-
-def test_a_substitution_that_changes_nothing_is_an_error():
-    with pytest.raises(ConfigError, match="'foto'"):
-        substitute(["a photo of {}"], "foto", "video")
+def test_templates_in_a_modalitys_words(modality, new):
+    templates = modality_templates(get_modality(modality).photo_words)
+    assert len(templates) == 80
+    assert templates[0] == f"a bad {new} of a {{}}."
+    assert "a sculpture of a {}." in templates
+    assert all(ours == clips.replace("photo", new) for clips, ours in zip(IMAGENET_TEMPLATES, templates, strict=True))
 
 
 @pytest.mark.parametrize("template", ["a photo", "{} and {}"])
