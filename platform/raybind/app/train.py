@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from raybind.app.cli import run_job
 from raybind.app.console import console
 from raybind.config.base import flatten
+from raybind.config.data import DataConfig
 from raybind.config.train import TrainConfig
+from raybind.data.faults import read_skip_list
 from raybind.data.manifest import SplitIndex, read_split
 from raybind.data.order import Batching
 from raybind.data.storage import Storage, open_storage
@@ -49,9 +51,22 @@ def make_plan(config: TrainConfig, index: SplitIndex | None = None) -> Plan:
     """Resolve batches and schedule; reads the data set's index unless it is at hand. Raises: ConfigError."""
     if index is None:
         check_modality(config.data.modality)
-        index = read_split(open_storage(config.data.root), config.data.modality, config.data.train_split)
+        index = train_index(config.data)
     batching = Batching(len(index), config.training.global_batch_size)
     return Plan(index, batching, make_schedule(config, batching))
+
+
+def train_index(data: DataConfig) -> SplitIndex:
+    """The train split, what is to be skipped left out. Raises: ConfigError: no such data, or no such list."""
+    index = read_split(open_storage(data.root), data.modality, data.train_split)
+    if data.skip_list is None:
+        return index
+    folder, _, name = data.skip_list.rpartition("/")
+    try:
+        text = open_storage(folder or ".").read(name).decode()
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        raise ConfigError(f"data.skip_list={data.skip_list!r} cannot be read: {error}") from None
+    return index.without(read_skip_list(text, data.skip_list))
 
 
 def check_surroundings(config: TrainConfig) -> SplitIndex:
@@ -72,7 +87,7 @@ def check_surroundings(config: TrainConfig) -> SplitIndex:
     data = open_storage(config.data.root)
     if config.validation.split is not None:
         read_split(data, config.data.modality, config.validation.split)
-    index = read_split(data, config.data.modality, config.data.train_split)
+    index = train_index(config.data)
     if config.data.text_embeddings == "cached":
         check_cache_exists(config, index)
     return index
@@ -113,7 +128,10 @@ def with_absolute_paths(config: TrainConfig) -> TrainConfig:
         if value is not None and os.path.exists(value)
     }
     model = config.model.model_copy(update={"base": base.model_copy(update=paths)})
-    data = config.data.model_copy(update={"root": absolute(config.data.root)})
+    skip_list = config.data.skip_list
+    data = config.data.model_copy(
+        update={"root": absolute(config.data.root), "skip_list": skip_list and absolute(skip_list)}
+    )
     run = config.run.model_copy(update={"output": absolute(config.run.output)})
     return config.model_copy(update={"model": model, "data": data, "run": run})
 

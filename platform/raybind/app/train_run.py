@@ -30,6 +30,7 @@ from raybind.integrations.ray_train import newest_state, run_workers
 from raybind.model.architecture import read_architecture
 from raybind.model.base import load_base
 from raybind.model.bound import describe_model
+from raybind.training.checkpoint import check_data
 from raybind.training.task import input_shape
 from raybind.training.text_embeddings import require_cache
 
@@ -42,6 +43,8 @@ def run(config: TrainConfig) -> None:
         raise ConfigError(too_few_cpus(config, cpus))
     plan = make_plan(config)
     done = newest_state(run_storage(config))
+    if done is not None:
+        check_data(done, plan.index.digest)
     if done is not None and done.step == plan.schedule.total_steps:
         console.print(f"run {config.run.name} is complete at step {done.step}: {run_storage(config).root}")
         return
@@ -102,6 +105,7 @@ def _train(
     arguments = {
         "config": config.model_dump(mode="json"),
         "plan": (plan.batching, plan.schedule),
+        "data_digest": plan.index.digest,
         "mlflow": (tracked.uri, tracked.run_id),
         "queue": queue,
     }
@@ -149,6 +153,7 @@ def open_run(config: TrainConfig, plan: Plan, tags: Mapping[str, str] | None = N
         tags={
             "raybind.modality": config.data.modality,
             "raybind.manifest_digest": plan.index.manifest_digest,
+            "raybind.data_digest": plan.index.digest,
             "raybind.version": __version__,
             **(tags or {}),
         },

@@ -9,6 +9,7 @@ import torch
 
 from raybind.app.validation import Validation, spread
 from raybind.config.train import TrainConfig
+from raybind.data.faults import FaultCounts
 from raybind.data.manifest import read_split
 from raybind.data.reader import SampleReader
 from raybind.data.storage import open_storage
@@ -81,6 +82,8 @@ def train_worker(arguments: dict[str, Any]) -> None:
         context=context,
         sink=_sink(context, arguments),
         base_fingerprint=base_fingerprint,
+        data_digest=arguments["data_digest"],
+        faults=state.faults if state is not None and context.rank == 0 else FaultCounts(),
         validate=_validation(config, arch, tokenizer, engine, context, base_fingerprint),
     )
     loop.run(first_step)
@@ -125,6 +128,10 @@ class _FanOut:
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         for sink in self._sinks:
             sink.log(step, metrics)
+
+    def write(self, name: str, text: str) -> None:
+        for sink in self._sinks:
+            sink.write(name, text)
 
     def close(self) -> None:
         for sink in self._sinks:

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from raybind.config.base import Config
 
-TextSource = Literal["raw", "keyframe", "video", "enhanced", "sound", "caption"]
+TextSource = Literal["raw", "keyframe", "video", "enhanced", "sound", "caption", "mix"]
 
 
 def _has_one_place(template: str) -> str:
@@ -113,7 +113,8 @@ class DataConfig(Config):
     train_split: str = "train"
     """Split that is trained on."""
     text_source: TextSource = "enhanced"
-    """Which of the multi-view texts a sample is paired with (Table 13: enhanced for depth and video)."""
+    """Which of the multi-view texts a sample is paired with (Table 13: enhanced for depth and video); mix draws one of
+    VIDAL's five views each time, as the official loader."""
     text_embeddings: Literal["computed", "cached"] = "computed"
     """computed: the language encoder runs in every step. cached: a frozen one has run before, over all texts of the
     data set (jobs/embed_text.py), and training holds none."""
@@ -121,4 +122,7 @@ class DataConfig(Config):
     """Shards whose samples are shuffled together."""
     max_bad_sample_rate: float = Field(default=0.01, ge=0, le=1)
     """Share of unreadable samples above which training stops; up to it they are skipped and counted by cause."""
+    skip_list: str | None = None
+    """JSON lines with the `id` of samples that are never trained on, as jobs/audit.py and a run's quarantine.jsonl have
+    them: a local path or s3://bucket/key. They are left out of the epoch order, not skipped on the way."""
     preprocess: PreprocessConfig = PreprocessConfig()

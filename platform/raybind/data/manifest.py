@@ -11,7 +11,8 @@ one range request and checked against its CRC-32 without touching its neighbours
 import hashlib
 import io
 import json
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -96,10 +97,27 @@ class SplitIndex:
     """(N,) int64, bytes"""
     crc32: np.ndarray
     """(N,) uint32"""
+    row: np.ndarray
+    """(N,) int64, place in the stored index; other than 0..N-1 where samples are left out"""
     manifest_digest: str
+    digest: str
+    """Names the data that are read: the manifest's digest, and what is left out of them."""
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def without(self, ids: Collection[str]) -> "SplitIndex":
+        """The same split with some samples left out; ids that are not there change nothing."""
+        kept = np.flatnonzero(~np.isin(self.ids, list(ids)))
+        if len(kept) == len(self):
+            return self
+        left_out = "\n".join(sorted(set(self.ids.tolist()) - set(self.ids[kept].tolist())))
+        return replace(
+            self,
+            shard_sizes=tuple(np.bincount(self.shard[kept], minlength=len(self.shard_names)).tolist()),
+            **{name: getattr(self, name)[kept] for name in ("ids", "shard", "offset", "length", "crc32", "row")},
+            digest=hashlib.sha256(f"{self.digest}\n{left_out}".encode()).hexdigest(),
+        )
 
 
 def index_name(split: str) -> str:
@@ -176,5 +194,7 @@ def read_split(root: Storage, modality: str, split: str) -> SplitIndex:
         offset=columns["offset"].to_numpy(),
         length=columns["length"].to_numpy(),
         crc32=columns["crc32"].to_numpy(),
+        row=np.arange(entry.num_samples),
         manifest_digest=manifest.digest(),
+        digest=manifest.digest(),
     )

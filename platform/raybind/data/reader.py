@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from raybind.config.data import DataConfig
+from raybind.data.faults import BadSample
 from raybind.data.manifest import SplitIndex
 from raybind.data.order import sample_generator
 from raybind.data.sample import MediaFile, SampleMetadata
 from raybind.data.shard_reader import read_sample
 from raybind.data.text_cache import TextCache
-from raybind.data.texts import all_texts, texts_of
+from raybind.data.texts import all_texts, texts_of, view_of
 from raybind.errors import DataError
 from raybind.modalities import get_modality
 from raybind.model.input_shape import InputShape
@@ -66,7 +67,8 @@ class SampleReader:
         frame, file = _choose_frame(media, generator)
         modality = get_modality(self.config.modality)
         try:
-            texts = texts_of(metadata.texts, self.config.text_source, frame)
+            view = view_of(metadata.texts, self.config.text_source, generator)
+            texts = texts_of(metadata.texts, view, frame)
             pixel_values = modality.transform(file.data, self.shape, self.config.preprocess, generator)
             text = int(generator.integers(len(texts))) if generator is not None else 0
             embedding = None if epoch is None else self._embedding(number, metadata, texts[text])
@@ -88,8 +90,8 @@ class SampleReader:
     def read_micro_batch(self, numbers: Sequence[int], epoch: int) -> Arrays:
         """Read a micro-batch for training; a sample that cannot be read stays in place, marked with its fault.
 
-        Returns: arrays of length B: `number` int64; `fault` str, the cause, empty where the sample is good;
-            `fault_detail` str; `text` str; `pixel_values` (B, *shape.array) float32; with a text cache
+        Returns: arrays of length B: `number` int64; `id` and `shard` str; `fault` str, the cause, empty where the
+            sample is good; `fault_detail` str; `text` str; `pixel_values` (B, *shape.array) float32; with a text cache
             `text_embedding` (B, E) float32.
         """
         with ThreadPoolExecutor(MAX_PARALLEL_READS) as pool:
@@ -98,6 +100,8 @@ class SampleReader:
         decoded = [result if isinstance(result, DecodedSample) else None for result in results]
         arrays = {
             "number": np.asarray(numbers, dtype=np.int64),
+            "id": self.index.ids[np.asarray(numbers, dtype=np.int64)],
+            "shard": np.asarray([self.index.shard_names[self.index.shard[number]] for number in numbers]),
             "fault": np.asarray([result.cause if isinstance(result, DataError) else "" for result in results]),
             "fault_detail": np.asarray([str(result) if isinstance(result, DataError) else "" for result in results]),
             "text": np.asarray([sample.texts[sample.text] if sample else "" for sample in decoded]),
@@ -114,6 +118,12 @@ class SampleReader:
             return self.read(number, epoch)
         except DataError as error:
             return error
+
+
+def bad_samples(arrays: Arrays) -> list[BadSample]:
+    """Those of a micro-batch that could not be read."""
+    columns = [arrays[name].tolist() for name in ("shard", "id", "fault", "fault_detail")]
+    return [BadSample(*row) for row in zip(*columns, strict=True) if row[2]]
 
 
 def _choose_frame(media: Sequence[MediaFile], generator: np.random.Generator | None) -> tuple[int | None, MediaFile]:

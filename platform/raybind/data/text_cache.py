@@ -156,8 +156,8 @@ def open_cache(index: SplitIndex, key: str) -> TextCache | None:
         storage=storage,
         record=record,
         index=index,
-        first_row=np.concatenate([place[:-1] for place in places]),
-        num_rows=np.concatenate([np.diff(place) for place in places]),
+        first_row=np.concatenate([place[:-1] for place in places])[index.row],
+        num_rows=np.concatenate([np.diff(place) for place in places])[index.row],
     )
 
 

@@ -2,6 +2,8 @@
 
 import re
 
+import numpy as np
+
 from raybind.config.data import TextSource
 from raybind.data.sample import Texts
 from raybind.errors import DataError
@@ -17,11 +19,32 @@ _NOT_IN_TITLE = re.compile(r"""[^a-z0-9\s.,;:?!'"|]""")
 _NOT_IN_HASHTAGS = re.compile(r"[^a-z0-9\s]")
 
 
+MIXED: tuple[TextSource, ...] = ("enhanced", "video", "keyframe", "raw", "sound")
+"""The views of `mix`, equally often (official loader: 0.2 each, a key-frame caption with its frame)."""
+
+
+def view_of(texts: Texts, source: TextSource, generator: np.random.Generator | None) -> TextSource:
+    """The view a sample is paired with: `source`, or where that is `mix` one that the sample has.
+
+    Args:
+        generator: draws it; None (evaluation) takes the first of `MIXED` that is there.
+    Raises: DataError: the sample has none of them.
+    """
+    if source != "mix":
+        return source
+    present: list[TextSource] = [
+        view for view in MIXED if (any(texts.keyframes) if view == "keyframe" else getattr(texts, view))
+    ]
+    if not present:
+        raise DataError("no text of any view; choose another data.text_source", cause="missing text")
+    return present[0 if generator is None else int(generator.integers(len(present)))]
+
+
 def texts_of(texts: Texts, source: TextSource, frame: int | None) -> tuple[str, ...]:
     """All texts of one view, each a right answer in retrieval.
 
     Args:
-        source: the view.
+        source: the view, not `mix`.
         frame: number of the key frame that is shown, whose caption `keyframe` means; None where the whole sample is
             shown, and every key-frame caption is right.
     Raises: DataError: the sample has no text of this view.

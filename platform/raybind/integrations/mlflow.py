@@ -9,6 +9,7 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -138,6 +139,8 @@ class MlflowSink:
         self._client = MlflowClient(run.uri)
         self._spool = spool
         self._pending: list[Any] = []
+        self._pool = ThreadPoolExecutor(1)
+        self._uploads: list[Future[None]] = []
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """See `MetricSink`."""
@@ -146,11 +149,19 @@ class MlflowSink:
         operation = self._client.log_batch(self._run_id, metrics=_entities(metrics, step), synchronous=False)
         self._pending.append(operation)
 
+    def write(self, name: str, text: str) -> None:
+        """See `MetricSink`."""
+        path = self._spool.with_name(name)
+        path.write_text(text)
+        self._uploads.append(self._pool.submit(self._client.log_artifact, self._run_id, str(path)))
+
     def close(self) -> None:
         """See `MetricSink`."""
         try:
             for operation in self._pending:
                 operation.wait()
+            for upload in self._uploads:
+                upload.result()
             self._client.log_artifact(self._run_id, str(self._spool))
         except MlflowException as error:
             log.warning("MLflow lost metrics of run %s (all are in %s): %s", self._run_id, self._spool, error.message)

@@ -20,6 +20,9 @@ class QueueSink:
         """See `MetricSink`."""
         self._queue.put((step, dict(metrics)))
 
+    def write(self, name: str, text: str) -> None:
+        """See `MetricSink`; files are not for the console."""
+
     def close(self) -> None:
         """See `MetricSink`."""
 

@@ -16,6 +16,7 @@ from safetensors.torch import load, load_file, save_file
 from torch import Tensor, nn
 
 from raybind.config.train import TrainConfig
+from raybind.data.faults import FaultCounts
 from raybind.data.order import Cursor
 from raybind.data.storage import Storage
 from raybind.errors import ConfigError, DataError
@@ -23,7 +24,7 @@ from raybind.model.bound import BoundModel, trainable_parameters
 from raybind.training.state import OptimizerState
 from raybind.training.task import starting_model
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class CheckpointState(BaseModel):
@@ -36,6 +37,10 @@ class CheckpointState(BaseModel):
     cursor: Cursor
     optimizer_steps: int
     base_fingerprint: str | None
+    data_digest: str
+    """Of the data that the cursor is a place in (`SplitIndex.digest`)."""
+    faults: FaultCounts
+    """Samples that could not be read so far, on all ranks."""
     config: TrainConfig
 
 
@@ -124,6 +129,15 @@ def check_base(state: CheckpointState, base_fingerprint: str | None) -> None:
         raise DataError(
             f"the checkpoint was trained on the base {state.base_fingerprint}, but "
             f"{state.config.model.base.weights!r} now is {base_fingerprint}"
+        )
+
+
+def check_data(state: CheckpointState, data_digest: str) -> None:
+    """Raises: ConfigError: the cursor is a place in other data than those at hand."""
+    if state.data_digest != data_digest:
+        raise ConfigError(
+            f"the run stands at step {state.step} of other data: {state.config.data.root!r} was packed again or "
+            "data.skip_list has other content; choose another run.name, or bring the data back as they were"
         )
 
 

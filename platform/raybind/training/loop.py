@@ -10,15 +10,18 @@ import torch
 import torch.distributed as dist
 
 from raybind.config.train import TrainConfig
-from raybind.data.faults import FaultCounts, together
+from raybind.data.faults import FaultCounts, to_jsonl, together
 from raybind.data.order import Batching, Cursor
-from raybind.data.reader import Arrays
+from raybind.data.reader import Arrays, bad_samples
 from raybind.errors import RayBindError
 from raybind.training import checkpoint
 from raybind.training.batch import Collator
 from raybind.training.ports import Engine, MetricSink, WorkerContext
 from raybind.training.schedule import Schedule
 from raybind.training.step import StepResult, train_step
+
+QUARANTINE = "quarantine.jsonl"
+"""The samples that could not be read, kept with the run."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,9 @@ class Loop:
     context: WorkerContext
     sink: MetricSink
     base_fingerprint: str | None
+    data_digest: str
+    faults: FaultCounts
+    """This rank's count of samples that could not be read; on rank 0 it begins with what a checkpoint has."""
     validate: Callable[[], dict[str, float]] | None = None
     """Evaluates the model as it stands; a collective call."""
 
@@ -47,7 +53,7 @@ class Loop:
             RayBindError: the loss is not finite. Like the above on every rank in the same step.
             RuntimeError: this rank's batches do not come in the order of the epoch.
         """
-        record = Record(self.config.training.global_batch_size)
+        record = Record(self.config.training.global_batch_size, self.faults)
         batches = self._in_order(first_step)
         for step in range(first_step, self.schedule.total_steps):
             arrays = record.waiting_for(batches)
@@ -76,7 +82,13 @@ class Loop:
 
     def _log(self, step: int, record: "Record") -> None:
         """Every rank has the same numbers here, so that all of them stop where one must."""
-        metrics, faults = record.metrics(self.batching.cursor_at(step), self.batching)
+        metrics = record.metrics(self.batching.cursor_at(step), self.batching)
+        faults = _of_all_ranks(self.faults.without_list())
+        metrics |= {
+            "data/samples_read": float(faults.num_samples),
+            "data/bad_samples": float(faults.causes.total()),
+            **{f"data/bad/{cause}": float(count) for cause, count in faults.causes.items()},
+        }
         if not torch.tensor(metrics["train/loss"]).isfinite():
             raise RayBindError(f"the loss of step {step} is {metrics['train/loss']}; lower optimizer.lr or use fp32")
         if self.context.rank == 0:
@@ -86,12 +98,17 @@ class Loop:
     def _checkpoint(self, step: int) -> None:
         folder = Path(tempfile.mkdtemp(prefix="raybind-checkpoint-"))
         parameters, optimizer = self.engine.parameters(), self.engine.optimizer_state()
+        faults = _of_all_ranks(self.faults)
         if self.context.rank == 0:
+            if faults.quarantine:
+                self.sink.write(QUARANTINE, to_jsonl(faults.quarantine.values()))
             state = checkpoint.CheckpointState(
                 step=step,
                 cursor=self.batching.cursor_at(step),
                 optimizer_steps=optimizer.num_steps,
                 base_fingerprint=self.base_fingerprint,
+                data_digest=self.data_digest,
+                faults=faults,
                 config=self.config,
             )
             checkpoint.write_checkpoint(folder, state, parameters, optimizer)
@@ -105,9 +122,9 @@ class Loop:
 class Record:
     """Gathers what happens between two records of the metrics."""
 
-    def __init__(self, global_batch_size: int) -> None:
+    def __init__(self, global_batch_size: int, faults: FaultCounts) -> None:
         self._global_batch_size = global_batch_size
-        self._faults = FaultCounts()
+        self._faults = faults
         self._start()
 
     def _start(self) -> None:
@@ -120,7 +137,7 @@ class Record:
         began = time.perf_counter()
         arrays = next(batches)
         self._waited += time.perf_counter() - began
-        self._faults.add(arrays["fault"].tolist(), arrays["fault_detail"].tolist())
+        self._faults.add(len(arrays["number"]), bad_samples(arrays))
         return arrays
 
     def add(self, result: StepResult, lr: float) -> None:
@@ -128,16 +145,12 @@ class Record:
         self._losses.append(result.loss)
         self._last, self._lr = result, lr
 
-    def metrics(self, cursor: Cursor, batching: Batching) -> tuple[dict[str, float], FaultCounts]:
-        """The metrics since the last call, means over steps and ranks, and the faults so far; a collective call."""
+    def metrics(self, cursor: Cursor, batching: Batching) -> dict[str, float]:
+        """The metrics since the last call, means over steps and ranks; a collective call."""
         loss = torch.stack(self._losses).mean()
-        everyone = [self._faults]
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(loss)
             loss /= dist.get_world_size()
-            everyone *= dist.get_world_size()
-            dist.all_gather_object(everyone, self._faults)
-        faults = together(everyone)
         seconds = time.perf_counter() - self._began
         steps = len(self._losses)
         metrics = {
@@ -149,9 +162,15 @@ class Record:
             "time/step_seconds": seconds / steps,
             "time/samples_per_second": steps * self._global_batch_size / seconds,
             "time/data_wait_fraction": self._waited / seconds,
-            "data/samples_read": float(faults.num_samples),
-            "data/bad_samples": float(faults.causes.total()),
         }
-        metrics |= {f"data/bad/{cause}": float(count) for cause, count in faults.causes.items()}
         self._start()
-        return metrics, faults
+        return metrics
+
+
+def _of_all_ranks(faults: FaultCounts) -> FaultCounts:
+    """The counts of all ranks together; a collective call."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return faults
+    everyone = [faults] * dist.get_world_size()
+    dist.all_gather_object(everyone, faults)
+    return together(everyone)

@@ -77,6 +77,10 @@ class MetricSink(Protocol):
         """Record metrics of a step; never blocks training for long and never raises for a tracker that is away."""
         ...
 
+    def write(self, name: str, text: str) -> None:
+        """Keep a text file with the run, in the place of an earlier one of this name; as patient as `log`."""
+        ...
+
     def close(self) -> None:
         """Hand over what is still waiting."""
         ...

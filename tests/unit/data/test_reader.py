@@ -8,13 +8,14 @@ import pytest
 from PIL import Image
 
 from raybind.config.data import DataConfig
-from raybind.data.faults import MIN_SAMPLES, FaultCounts, together
+from raybind.data.faults import MIN_SAMPLES, BadSample, FaultCounts, read_skip_list, to_jsonl, together
 from raybind.data.manifest import read_split, shard_name
-from raybind.data.reader import SampleReader
+from raybind.data.reader import SampleReader, bad_samples
 from raybind.data.sample import MediaFile, SampleMetadata, Texts
 from raybind.data.storage import open_storage
+from raybind.data.texts import view_of
 from raybind.data.writer import ShardWriter, write_manifest
-from raybind.errors import DataError, TooManyBadSamples
+from raybind.errors import ConfigError, DataError, TooManyBadSamples
 from raybind.model.input_shape import InputShape
 
 NUM_SAMPLES = 6
@@ -64,6 +65,18 @@ def test_captions_of_equal_standing_are_drawn_and_all_right(root: Path) -> None:
     assert reader.read(0, None).texts == ("one", "two")
 
 
+def test_mix_draws_every_view_a_sample_has(root: Path) -> None:
+    texts = Texts(raw="A Ball #shorts #ball", keyframes=("still 0", "still 1"), video="it rolls", sound="a thud")
+    views = {view_of(texts, "mix", np.random.default_rng(seed)) for seed in range(60)}
+    assert views == {"raw", "keyframe", "video", "sound"}, "there is no enhanced text"
+    assert view_of(texts, "mix", None) == "video", "evaluation draws nothing"
+    assert view_of(texts, "raw", np.random.default_rng(0)) == "raw"
+    with pytest.raises(DataError, match="no text of any view"):
+        view_of(Texts(captions=("one",)), "mix", None)
+    sample = make_reader(root, text_source="mix").read(4, epoch=0)
+    assert sample.texts == ("only a title, ",), "the only view of this sample"
+
+
 def test_bad_samples_stay_in_place_with_their_cause(root: Path) -> None:
     arrays = make_reader(root).read_micro_batch(range(NUM_SAMPLES), epoch=0)
     assert arrays["fault"].tolist() == ["", "", "undecodable media", "", "missing text", ""]
@@ -95,19 +108,43 @@ def test_evaluation_never_skips(root: Path) -> None:
         make_reader(root).read_many([0, 1, 2])
 
 
+def bad(cause: str, detail: str) -> BadSample:
+    return BadSample("a.tar", "x", cause, detail)
+
+
+def test_what_cannot_be_read_is_listed_and_can_be_skipped(root: Path) -> None:
+    reader = make_reader(root)
+    counts = FaultCounts()
+    for epoch in range(2):
+        counts.add(NUM_SAMPLES, bad_samples(reader.read_micro_batch(range(NUM_SAMPLES), epoch)))
+    assert [(sample.id, sample.shard, sample.cause) for sample in counts.quarantine.values()] == [
+        ("s2", "train-000000.tar", "undecodable media"),
+        ("s4", "train-000000.tar", "missing text"),
+    ]
+    skipped = read_skip_list(to_jsonl(counts.quarantine.values()), "quarantine.jsonl")
+    index = reader.index.without(skipped)
+    assert index.ids.tolist() == ["s0", "s1", "s3", "s5"]
+    assert index.shard_sizes == (4,)
+    assert index.digest != reader.index.digest == reader.index.without({"not there"}).digest
+    left = SampleReader(index, reader.config, reader.shape, reader.seed).read_micro_batch(range(4), epoch=0)
+    assert not left["fault"].astype(bool).any()
+    with pytest.raises(ConfigError, match=r"data.skip_list='list.txt': each line must be JSON with an `id`"):
+        read_skip_list("s2", "list.txt")
+
+
 def test_training_stops_above_the_stated_rate() -> None:
     one, other = FaultCounts(), FaultCounts()
     allowed = int(0.01 * MIN_SAMPLES)
-    one.add(["undecodable media"] * allowed, ["a.tar: sample x: not a png"] * allowed)
+    one.add(allowed, [bad("undecodable media", "a.tar: sample x: not a png")] * allowed)
     together([one, other]).check(max_rate=0.01)
-    other.add(["missing text"], ["a.tar: sample y: no raw text"])
+    other.add(1, [bad("missing text", "a.tar: sample y: no raw text")])
     with pytest.raises(TooManyBadSamples, match=r"11 of 11 .*=0.01.* 10 x undecodable media, e.g. a.tar: sample x"):
         together([one, other]).check(max_rate=0.01)
 
 
 def test_the_rate_is_of_all_samples_seen() -> None:
     counts = FaultCounts()
-    counts.add([""] * 5000, [""] * 5000)
-    counts.add(["missing text"] * 50, [""] * 50)
+    counts.add(5000, [])
+    counts.add(50, [bad("missing text", "")] * 50)
     counts.check(max_rate=0.01)
     assert counts.causes == {"missing text": 50}

@@ -12,6 +12,7 @@ import raybind
 from raybind.app import export
 from raybind.config.base import validate
 from raybind.config.train import TrainConfig
+from raybind.data.faults import FaultCounts
 from raybind.data.order import Cursor
 from raybind.model.bound import BoundModel, trainable_parameters
 from raybind.training.checkpoint import CheckpointState, write_checkpoint
@@ -34,7 +35,15 @@ def trained(base_weights: Path, tmp_path: Path) -> tuple[Path, BoundModel]:
     with torch.no_grad():
         for parameter in trainable_parameters(model).values():
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.02)
-    state = CheckpointState(step=7, cursor=Cursor(), optimizer_steps=7, base_fingerprint=fingerprint, config=config)
+    state = CheckpointState(
+        step=7,
+        cursor=Cursor(),
+        optimizer_steps=7,
+        base_fingerprint=fingerprint,
+        data_digest="",
+        faults=FaultCounts(),
+        config=config,
+    )
     parameters = {name: value.detach() for name, value in trainable_parameters(model).items()}
     folder = tmp_path / "step-7"
     folder.mkdir()
