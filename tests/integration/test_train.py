@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from raybind.app import evaluate, train
 from raybind.config.tiny_vidal import TinyVidalConfig
@@ -92,7 +94,7 @@ def test_train_and_evaluate(
 
 
 @pytest.mark.usefixtures("ray_local")
-def test_bad_samples_are_counted_and_stop_the_run_above_the_rate(
+def test_bad_samples_are_counted_listed_and_stop_the_run_above_the_rate(
     tmp_path: Path, base_weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_shards(open_storage(str(tmp_path / "data")))
@@ -103,13 +105,34 @@ def test_bad_samples_are_counted_and_stop_the_run_above_the_rate(
         damaged[int(index.offset[number]) + 600] ^= 1
     shard.write_bytes(damaged)
     tracking = f"sqlite:///{tmp_path}/mlflow.db"
-    argv = [*arguments(str(tmp_path / "data"), str(tmp_path), base_weights, tracking), "data.max_bad_sample_rate=0.001"]
-    assert train.main(argv) == 1
+    argv = arguments(str(tmp_path / "data"), str(tmp_path), base_weights, tracking)
+    assert train.main([*argv, "run.name=strict", "data.max_bad_sample_rate=0.001"]) == 1
     error = capsys.readouterr().err
     assert "2 x damaged sample, e.g. " in error
     assert "CRC-32" in error
-    (run,) = MlflowClient(tracking).search_runs(
-        [MlflowClient(tracking).get_experiment_by_name("raybind").experiment_id]
-    )
-    assert run.info.status == "FAILED"
-    assert run.data.metrics["data/bad_samples"] == run.data.metrics["data/bad/damaged sample"] == 2
+    strict = find_run(tracking, "strict")
+    assert strict.info.status == "FAILED"
+    assert strict.data.metrics["data/bad_samples"] == strict.data.metrics["data/bad/damaged sample"] == 2
+
+    assert train.main([*argv, "run.name=patient"]) == 0
+    patient = find_run(tracking, "patient")
+    listed = tmp_path / "quarantine.jsonl"
+    listed.write_text(artifact(patient))
+    assert [json.loads(line)["id"] for line in listed.read_text().splitlines()] == [index.ids[3], index.ids[17]]
+    clean = [*argv, "run.name=clean", f"data.skip_list={listed}", "data.max_bad_sample_rate=0"]
+    assert train.main(clean) == 0
+    assert find_run(tracking, "clean").data.metrics["data/bad_samples"] == 0
+    listed.write_text("")
+    assert train.main(clean) == 2
+    assert "the run stands at step 8 of other data" in capsys.readouterr().err
+
+
+def find_run(tracking: str, name: str) -> Run:
+    client = MlflowClient(tracking)
+    experiment = client.get_experiment_by_name("raybind")
+    (run,) = client.search_runs([experiment.experiment_id], f"attributes.run_name = '{name}'")
+    return run
+
+
+def artifact(run: Run) -> str:
+    return mlflow.artifacts.load_text(f"{run.info.artifact_uri}/quarantine.jsonl")

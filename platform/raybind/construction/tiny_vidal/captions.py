@@ -11,7 +11,8 @@ from raybind.data.sample import Texts
 
 _DISTANCE_PHRASES = {"near": "near the camera", "midway": "midway back", "far": "far from the camera"}
 _OPENINGS = ("", "", "a photo of ", "a picture of ", "a view of ", "there is ", "this is ", "we see ")
-_MENTIONED = ("temperature", "motion", "sound", "colour", "setting")
+_MENTIONED = {"temperature": 0.2, "motion": 0.28, "sound": 0.28, "colour": 0.12, "setting": 0.12}
+"""What a key-frame caption may name, and how often: what is easily seen less than what is not."""
 _NUM_MENTIONED = (0.2, 0.4, 0.25, 0.15)
 """How often a key-frame caption names none, one, two or three attributes besides the shape, which it always names: few,
 so that those easily seen do not tell the samples of a batch apart without those harder to see."""
@@ -30,7 +31,7 @@ def write_texts(composition: Composition, rng: np.random.Generator, num_frames: 
 
 def _still(composition: Composition, rng: np.random.Generator) -> str:
     number = rng.choice(len(_NUM_MENTIONED), p=_NUM_MENTIONED)
-    mentioned = {str(name) for name in rng.choice(_MENTIONED, number, replace=False)}
+    mentioned = {str(name) for name in rng.choice(list(_MENTIONED), number, replace=False, p=list(_MENTIONED.values()))}
     if number > 1 and rng.random() < 0.3:
         mentioned.add("size")
     text = _object(composition, mentioned)
@@ -42,10 +43,10 @@ def _still(composition: Composition, rng: np.random.Generator) -> str:
 
 
 def _object(composition: Composition, mentioned: set[str]) -> str:
-    """`a large hot bouncing red bell cone` with the words of the mentioned attributes."""
+    """`a large hot bouncing red cone with a bell sign` with the words of the mentioned attributes."""
     order = ("size", "temperature", "motion", "colour")
     words = [getattr(composition, name) for name in order if name in mentioned]
-    mark = f" with {with_article(composition.sound)} pattern" if "sound" in mentioned else ""
+    mark = f" with {with_article(composition.sound)} sign" if "sound" in mentioned else ""
     return with_article(" ".join([*words, composition.shape])) + mark
 
 
@@ -61,7 +62,7 @@ def _title(composition: Composition, rng: np.random.Generator) -> str:
 
 
 def _clip(composition: Composition, rng: np.random.Generator) -> str:
-    mentioned = {"motion"} | {name for name in ("colour", "size", "temperature") if rng.random() < 0.4}
+    mentioned = {"motion"} | {name for name in ("colour", "size", "temperature", "sound") if rng.random() < 0.4}
     place = f" {SETTING_PHRASES[composition.setting]}" if rng.random() < 0.5 else ""
     opening = rng.choice(("", "a video of ", "a clip of ", "we watch "))
     return f"{opening}{_object(composition, mentioned)}{place}"

@@ -1,13 +1,13 @@
 """Paints what the camera meets: RGB frames.
 
-The attributes that geometry and colour do not show are given a visible sign too (a pattern per sound, a rim of glow or
-frost per temperature, fading traces per motion): a language encoder that is trained on images and captions alone then
-knows the word of every attribute.
+The attributes that geometry and colour do not show are made visible too: a rim of glow or frost per temperature, a sign
+in the left corner per sound, and in stills, which cannot show a motion, one in the right corner per motion. A language
+encoder that is trained on images and captions alone then knows the word of every attribute.
 
 Legend: F frames asked for, H = W image side, N = H * W pixels, R hits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from raybind.construction.tiny_vidal.scene import NUM_BEFORE, Scene
 from raybind.construction.tiny_vidal.settings import Backdrop
 from raybind.construction.tiny_vidal.shapes import Hits
 from raybind.construction.tiny_vidal.view import View
+from raybind.construction.tiny_vidal.world import Composition
 
 Array = np.ndarray
 
@@ -38,15 +39,21 @@ _RIM: dict[str, tuple[tuple[float, float, float], float]] = {
 }
 """Colour and strength of the halo around the object."""
 
-_TRACES = (0.5, 0.36, 0.24)
+_TRACES = (0.65, 0.5, 0.35)
 """Opacity of the object's places one, two and three frames ago."""
 
+_SIGN_SIDE = 0.2
+"""Of a sign, in image sides."""
+_SIGN_GREYS = (0.93, 0.12)
+"""Of the sign's ground and of its pattern."""
 
-def paint(view: View, frames: Sequence[int]) -> Array:
-    """Paint some frames of a view, layer by layer: setting and shadow, traces, halo, object.
+
+def paint(view: View, frames: Sequence[int], still: bool = False) -> Array:
+    """Paint some frames of a view, layer by layer: setting and shadow, traces, halo, object, signs.
 
     Args:
         frames: their numbers, from 0.
+        still: whether each is a picture of its own, with a sign for the motion.
     Returns:
         (F, H, W, 3) uint8 RGB.
     """
@@ -64,7 +71,25 @@ def paint(view: View, frames: Sequence[int]) -> Array:
         layer += (rim[channel] - layer) * halo
         layer += (view.over_hits(surface[:, channel])[places] - layer) * cover
         image[..., channel] = np.clip(layer * (255 * scene.brightness), 0, 255)
-    return image.reshape(-1, view.side_px, view.side_px, 3)
+    image = image.reshape(-1, view.side_px, view.side_px, 3)
+    across, down = scene.sign_margin
+    _hang_sign(image, scene, _sound_sign, (across, 1 - _SIGN_SIDE - down))
+    if still:
+        _hang_sign(image, scene, _motion_sign, (1 - _SIGN_SIDE - across, 1 - _SIGN_SIDE - down))
+    return image
+
+
+def _hang_sign(
+    image: Array, scene: Scene, sign: Callable[[Composition, Array, Array], Array], corner: tuple[float, float]
+) -> None:
+    """Paint a sign over all frames (in place); its left and upper edge are in image sides."""
+    side_px = image.shape[1]
+    left, upper = (round(edge * side_px) for edge in corner)
+    length = round(_SIGN_SIDE * side_px)
+    across = np.linspace(-1, 1, length)
+    dark = sign(scene.composition, *np.meshgrid(across, across))
+    greys = np.clip(np.where(dark, _SIGN_GREYS[1], _SIGN_GREYS[0]) * 255 * scene.brightness, 0, 255)
+    image[:, upper : upper + length, left : left + length] = greys[..., None]
 
 
 def _light_setting(scene: Scene, backdrop: Backdrop) -> Array:
@@ -86,19 +111,15 @@ def _halo(cover: Array, side_px: int) -> Array:
 
 
 def _light_object(scene: Scene, hits: Hits, colour: Array) -> Array:
-    """(R, 3) lit surface colour of the object, with the pattern of its sound."""
-    ink = colour * 0.38 if colour.max() > 0.3 else colour + 0.42
-    marked = _pattern(scene.composition.sound, hits.local)[:, None]
-    albedo = colour + (ink - colour) * 0.85 * marked
+    """(R, 3) lit surface colour of the object."""
     diffuse = np.clip(hits.normal @ scene.light, 0, 1)
     shine = diffuse**24 * 0.45
-    return albedo * (0.42 + 0.68 * diffuse)[:, None] + shine[:, None]
+    return colour * (0.42 + 0.68 * diffuse)[:, None] + shine[:, None]
 
 
-def _pattern(sound: str, local: Array) -> Array:
-    """(R,) bool: where the object carries the dark mark that stands for its sound."""
-    x, y = local[:, 0], local[:, 1]
-    match sound:
+def _sound_sign(composition: Composition, x: Array, y: Array) -> Array:
+    """Bool, where the sign is dark; coordinates from -1 to 1, y downwards."""
+    match composition.sound:
         case "bell":
             return np.sin(10 * y) > 0.1
         case "drum":
@@ -108,10 +129,32 @@ def _pattern(sound: str, local: Array) -> Array:
         case "buzzer":
             return np.sin(7 * x + 0.8) * np.sin(7 * y + 0.8) > 0
         case "siren":
-            return np.cos(13 * np.sqrt(x * x + y * y)) > 0.1
+            return np.cos(10 * np.hypot(x, y)) > 0.1
         case "cricket":
-            return np.cos(10.5 * x) * np.cos(10.5 * y) > 0.45
+            return np.hypot(x, y) < 0.6
         case "rattle":
-            return y < -0.05
+            return y > 0
         case _:
-            return np.zeros(len(local), bool)
+            return np.zeros(x.shape, bool)
+
+
+def _motion_sign(composition: Composition, x: Array, y: Array) -> Array:
+    """As `_sound_sign`: the path of the motion."""
+    radius = np.hypot(x, y)
+    match composition.motion:
+        case "sliding":
+            return abs(y) < 0.25
+        case "bouncing":
+            return abs(x) < 0.25
+        case "circling":
+            return abs(radius - 0.65) < 0.2
+        case "swinging":
+            return abs(y - 0.6 + 1.4 * x * x) < 0.3
+        case "pulsing":
+            return abs(abs(x) - abs(y)) < 0.3
+        case "climbing":
+            return abs(x + y) < 0.35
+        case "shaking":
+            return abs(y - 0.6 * np.sin(9 * x)) < 0.3
+        case _:
+            return radius < 0.4

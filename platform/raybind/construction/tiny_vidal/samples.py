@@ -79,7 +79,7 @@ def _visible_media(
         media["video"] = (MediaFile("mp4", _mp4(paint(view, range(config.num_frames)))),)
     if "image" in wanted:
         key_frame = int(_generator(config, split, number, "image").integers(config.num_frames))
-        media["image"] = (MediaFile("jpg", _jpg(paint(view, [key_frame])[0, ..., ::-1], 95)),)
+        media["image"] = (MediaFile("jpg", _jpg(paint(view, [key_frame], still=True)[0, ..., ::-1], 95)),)
     if "depth" in wanted:
         depth = measure_depth(view, _generator(config, split, number, "depth"))
         media["depth"] = _numbered("png", [_png(frame) for frame in depth])

@@ -38,6 +38,8 @@ class Scene:
     light: Array
     """(3,) unit vector towards the light"""
     brightness: float
+    sign_margin: tuple[float, float]
+    """Of the signs, in image sides from the nearer side and from the bottom"""
 
 
 def draw_scene(composition: Composition, rng: np.random.Generator, size_px: int, num_frames: int) -> Scene:
@@ -54,6 +56,7 @@ def draw_scene(composition: Composition, rng: np.random.Generator, size_px: int,
         poses=poses,
         light=(light / np.linalg.norm(light)).astype(np.float32),
         brightness=float(rng.uniform(0.92, 1.08)),
+        sign_margin=(float(rng.uniform(0.01, 0.06)), float(rng.uniform(0.01, 0.06))),
     )
 
 
@@ -86,21 +89,21 @@ def _move(motion: str, rng: np.random.Generator, num_frames: int) -> tuple[Array
     offset, roll, scale = np.zeros((len(frame), 3)), np.zeros(len(frame)), np.ones(len(frame))
     match motion:
         case "sliding":
-            offset[:, 0] = 0.4 * np.sin(phase)
+            offset[:, 0] = 0.7 * np.sin(phase)
         case "bouncing":
-            offset[:, 1] = 0.6 * abs(np.sin(phase))
+            offset[:, 1] = 0.9 * abs(np.sin(phase))
         case "circling":
-            offset[:, 0], offset[:, 1] = 0.32 * side * np.cos(phase), 0.32 + 0.32 * np.sin(phase)
+            offset[:, 0], offset[:, 1] = 0.55 * side * np.cos(phase), 0.55 + 0.55 * np.sin(phase)
         case "swinging":
-            roll = 0.45 * np.sin(phase)
-            offset[:, 0], offset[:, 1] = -0.3 * np.sin(phase), 0.35 * np.sin(phase) ** 2
+            roll = 0.8 * np.sin(phase)
+            offset[:, 0], offset[:, 1] = -0.5 * np.sin(phase), 0.4 * np.sin(phase) ** 2
         case "pulsing":
-            scale = 1 + 0.2 * np.sin(phase)
+            scale = 1 + 0.35 * np.sin(phase)
         case "climbing":
             done = frame / max(num_frames - 1, 1)
-            offset[:, 0], offset[:, 1] = 0.8 * side * (done - 0.5), np.maximum(0.7 * done, -0.1)
+            offset[:, 0], offset[:, 1] = 1.2 * side * (done - 0.5), np.maximum(1.1 * done, -0.1)
         case "shaking":
-            offset[:, 0], roll = 0.13 * (-1.0) ** frame, 0.1 * side * (-1.0) ** frame
+            offset[:, 0], roll = 0.28 * (-1.0) ** frame, 0.2 * side * (-1.0) ** frame
     return offset, roll, scale
 
 

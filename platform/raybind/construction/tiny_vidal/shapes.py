@@ -120,8 +120,6 @@ class Hits:
     """(R,) 0..1: the part of the pixel the object covers (below one at its outline)"""
     depth: Array
     """(R,) metres along the optical axis"""
-    local: Array
-    """(R, 3) surface point, local coordinates, in radii"""
     normal: Array
     """(R, 3) unit normal, world"""
 
@@ -143,7 +141,7 @@ def march(shape: str, poses: Poses, origin: Array, directions: Array, focal_px: 
     kept = coverage > 0.02
     local = start[kept] + slope[kept] * at_nearest[kept, None]
     normal = np.matmul(poses.rotation[pose[kept]], _gradient(distance, local)[..., None])[..., 0]
-    return Hits(pose[kept], ray[kept], coverage[kept], at_nearest[kept], local, normal)
+    return Hits(pose[kept], ray[kept], coverage[kept], at_nearest[kept], normal)
 
 
 def _approach(
