@@ -108,11 +108,11 @@ def test_bad_samples_are_counted_listed_and_stop_the_run_above_the_rate(
     argv = arguments(str(tmp_path / "data"), str(tmp_path), base_weights, tracking)
     assert train.main([*argv, "run.name=strict", "data.max_bad_sample_rate=0.001"]) == 1
     error = capsys.readouterr().err
-    assert "2 x damaged sample, e.g. " in error
+    assert "2 x checksum differs, e.g. " in error
     assert "CRC-32" in error
     strict = find_run(tracking, "strict")
     assert strict.info.status == "FAILED"
-    assert strict.data.metrics["data/bad_samples"] == strict.data.metrics["data/bad/damaged sample"] == 2
+    assert strict.data.metrics["data/bad_samples"] == strict.data.metrics["data/bad/checksum differs"] == 2
 
     assert train.main([*argv, "run.name=patient"]) == 0
     patient = find_run(tracking, "patient")

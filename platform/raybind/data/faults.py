@@ -31,15 +31,18 @@ class FaultCounts:
     """Samples received, and those of them that could not be read; a worker's, or of all workers together."""
 
     num_samples: int = 0
+    num_retries: int = 0
+    """Reads of object storage that failed and were tried again."""
     causes: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     """One sample per cause, with shard, id and what exactly is wrong."""
     quarantine: dict[str, BadSample] = field(default_factory=dict)
     """Every sample that could not be read, once, by its id."""
 
-    def add(self, num_samples: int, bad: Iterable[BadSample]) -> None:
+    def add(self, num_samples: int, bad: Iterable[BadSample], num_retries: int = 0) -> None:
         """Count a batch of `num_samples`, of which some are bad."""
         self.num_samples += num_samples
+        self.num_retries += num_retries
         for sample in bad:
             self.causes[sample.cause] += 1
             self.examples.setdefault(sample.cause, sample.detail)
@@ -47,7 +50,7 @@ class FaultCounts:
 
     def without_list(self) -> "FaultCounts":
         """The counts alone, which are small."""
-        return FaultCounts(self.num_samples, self.causes, self.examples)
+        return FaultCounts(self.num_samples, self.num_retries, self.causes, self.examples)
 
     def check(self, max_rate: float) -> None:
         """Raises: TooManyBadSamples: their rate is above `max_rate`; names causes and examples."""
@@ -66,6 +69,7 @@ def together(parts: Sequence[FaultCounts]) -> FaultCounts:
     total = FaultCounts()
     for part in parts:
         total.num_samples += part.num_samples
+        total.num_retries += part.num_retries
         total.causes += part.causes
         total.examples = part.examples | total.examples
         total.quarantine |= part.quarantine

@@ -3,7 +3,8 @@
 Legend: B samples of a micro-batch.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -54,17 +55,18 @@ class SampleReader:
     text_cache: TextCache | None = None
     """Where the embeddings of the texts that are trained on come from; None leaves them to the language encoder."""
 
-    def read(self, number: int, epoch: int | None) -> DecodedSample:
+    def read(self, number: int, epoch: int | None, on_retry: Callable[[], None] | None = None) -> DecodedSample:
         """Read one sample.
 
         Args:
             epoch: draws the key frame and the caption from (seed, epoch, number); None takes the middle key frame and
                 the first caption, always the same (evaluation).
+            on_retry: called before each further try of a read that failed.
         Raises: DataError: the sample cannot be read; names shard, id and cause.
         """
-        metadata, media = read_sample(self.index, number)
+        metadata, media = read_sample(self.index, number, on_retry)
         generator = None if epoch is None else sample_generator(self.seed, epoch, number, "view")
-        frame, file = _choose_frame(media, generator)
+        frame, file = choose_frame(media, None if generator is None else int(generator.integers(len(media))))
         modality = get_modality(self.config.modality)
         try:
             view = view_of(metadata.texts, self.config.text_source, generator)
@@ -90,18 +92,20 @@ class SampleReader:
     def read_micro_batch(self, numbers: Sequence[int], epoch: int) -> Arrays:
         """Read a micro-batch for training; a sample that cannot be read stays in place, marked with its fault.
 
-        Returns: arrays of length B: `number` int64; `id` and `shard` str; `fault` str, the cause, empty where the
-            sample is good; `fault_detail` str; `text` str; `pixel_values` (B, *shape.array) float32; with a text cache
-            `text_embedding` (B, E) float32.
+        Returns: arrays of length B: `number` int64; `id` and `shard` str; `retries` int64, reads that were tried again;
+            `fault` str, the cause, empty where the sample is good; `fault_detail` str; `text` str; `pixel_values`
+            (B, *shape.array) float32; with a text cache `text_embedding` (B, E) float32.
         """
+        retries: deque[int] = deque()
         with ThreadPoolExecutor(MAX_PARALLEL_READS) as pool:
-            results = list(pool.map(lambda number: self._try_read(number, epoch), numbers))
+            results = list(pool.map(lambda n: self._try_read(n, epoch, lambda: retries.append(n)), numbers))
         blank = np.zeros(self.shape.array, dtype=np.float32)
         decoded = [result if isinstance(result, DecodedSample) else None for result in results]
         arrays = {
             "number": np.asarray(numbers, dtype=np.int64),
             "id": self.index.ids[np.asarray(numbers, dtype=np.int64)],
             "shard": np.asarray([self.index.shard_names[self.index.shard[number]] for number in numbers]),
+            "retries": np.asarray([retries.count(number) for number in numbers]),
             "fault": np.asarray([result.cause if isinstance(result, DataError) else "" for result in results]),
             "fault_detail": np.asarray([str(result) if isinstance(result, DataError) else "" for result in results]),
             "text": np.asarray([sample.texts[sample.text] if sample else "" for sample in decoded]),
@@ -113,9 +117,9 @@ class SampleReader:
             arrays["text_embedding"] = np.stack([no_text if found is None else found for found in embeddings])
         return arrays
 
-    def _try_read(self, number: int, epoch: int) -> DecodedSample | DataError:
+    def _try_read(self, number: int, epoch: int, on_retry: Callable[[], None]) -> DecodedSample | DataError:
         try:
-            return self.read(number, epoch)
+            return self.read(number, epoch, on_retry)
         except DataError as error:
             return error
 
@@ -126,9 +130,13 @@ def bad_samples(arrays: Arrays) -> list[BadSample]:
     return [BadSample(*row) for row in zip(*columns, strict=True) if row[2]]
 
 
-def _choose_frame(media: Sequence[MediaFile], generator: np.random.Generator | None) -> tuple[int | None, MediaFile]:
-    """A key frame of depth or infrared (LanguageBind, Appendix B: a random one); other modalities have one file."""
-    place = int(generator.integers(len(media))) if generator is not None else len(media) // 2
-    file = media[place]
+def choose_frame(media: Sequence[MediaFile], place: int | None) -> tuple[int | None, MediaFile]:
+    """A key frame of depth or infrared (LanguageBind, Appendix B: a random one); other modalities have one file.
+
+    Args:
+        place: which of the files; None takes the middle one.
+    Returns: the key frame's number, None where there are none, and the file.
+    """
+    file = media[len(media) // 2 if place is None else place]
     number = file.suffix.split(".")[0]
     return (int(number) if number.isdigit() else None), file

@@ -7,10 +7,11 @@ after an error belong to others.
 import io
 import tarfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import ValidationError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from raybind.data.manifest import SplitIndex
 from raybind.data.sample import MediaFile, SampleMetadata
@@ -18,23 +19,37 @@ from raybind.errors import DataError
 
 MAX_PARALLEL_READS = 32
 """Requests in flight; they wait for the network, not for a CPU."""
+_TRIES_OF_WRONG_BYTES = 4
 _HEAD_BYTES = 8192
 """Enough for nearly every sample's json and its tar header."""
 
 
-def read_sample(index: SplitIndex, i: int) -> tuple[SampleMetadata, tuple[MediaFile, ...]]:
+def read_sample(
+    index: SplitIndex, i: int, on_retry: Callable[[], None] | None = None
+) -> tuple[SampleMetadata, tuple[MediaFile, ...]]:
     """Read sample `i` of a split.
 
+    Bytes from object storage that are too few or wrong are read again before they are believed.
+
+    Args:
+        on_retry: called before each further try.
     Returns: its metadata and its media members in the order of the shard.
     Raises:
         DataError: the shard is missing or ends early, the bytes do not match their CRC-32, or they are not the sample
             that the index names; the message has shard, id and cause.
     """
+    attempts = Retrying(
+        retry=retry_if_exception_type(_WrongBytes),
+        wait=wait_random_exponential(multiplier=0.1, max=2),
+        stop=stop_after_attempt(1 if index.storage.is_local else _TRIES_OF_WRONG_BYTES),
+        before_sleep=lambda _: on_retry() if on_retry else None,
+        reraise=True,
+    )
     try:
-        return _parse(str(index.ids[i]), _read_bytes(index, i))
+        return _parse(str(index.ids[i]), attempts(_read_bytes, index, i, on_retry))
     except _Damage as damage:
         shard = f"{index.storage.root}/{index.shard_names[index.shard[i]]}"
-        raise DataError(f"{shard}: sample {index.ids[i]}: {damage}") from None
+        raise DataError(f"{shard}: sample {index.ids[i]}: {damage}", damage.cause) from None
 
 
 def read_metadata(index: SplitIndex, i: int) -> SampleMetadata:
@@ -63,18 +78,32 @@ def read_many_metadata(index: SplitIndex, numbers: Iterable[int]) -> list[Sample
 class _Damage(Exception):
     """What is wrong with the bytes of a sample."""
 
+    def __init__(self, message: str, cause: str = "damaged sample") -> None:
+        super().__init__(message)
+        self.cause = cause
 
-def _read_bytes(index: SplitIndex, i: int) -> bytes:
+
+class _WrongBytes(_Damage):
+    """Bytes that may be right at the next try."""
+
+
+def _read_bytes(index: SplitIndex, i: int, on_retry: Callable[[], None] | None) -> bytes:
     name, length = index.shard_names[index.shard[i]], int(index.length[i])
     try:
-        data = index.storage.read_range(name, int(index.offset[i]), length)
+        data = index.storage.read_range(name, int(index.offset[i]), length, on_retry)
     except FileNotFoundError:
-        raise _Damage("the shard is missing; pack it again") from None
+        raise _Damage("the shard is missing; pack it again", cause="shard is missing") from None
     if len(data) < length:
-        raise _Damage(f"the shard ends after {len(data)} of the sample's {length} bytes; pack it again")
+        raise _WrongBytes(
+            f"the shard ends after {len(data)} of the sample's {length} bytes; pack it again",
+            cause="shard is cut short",
+        )
     crc32 = zlib.crc32(data)
     if crc32 != index.crc32[i]:
-        raise _Damage(f"CRC-32 is {crc32:08x}, the index has {index.crc32[i]:08x}: damaged or replaced; pack it again")
+        raise _WrongBytes(
+            f"CRC-32 is {crc32:08x}, the index has {index.crc32[i]:08x}: damaged or replaced; pack it again",
+            cause="checksum differs",
+        )
     return data
 
 

@@ -2,21 +2,36 @@
 
 A location is a local path or `s3://bucket/prefix`. Credentials come from the standard AWS chain; the endpoint of an
 S3-compatible store from `AWS_ENDPOINT_URL`, the variable every AWS SDK reads. Neither is ever part of a configuration.
+
+Object storage answers with errors, breaks off and stalls: reads try again, after growing random pauses, for
+`PATIENCE_SECONDS`; a stalled answer is given up after `STALL_SECONDS`. Large objects are read in parts, so that only a
+broken part is read again.
 """
 
 import io
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 import pyarrow.fs as pafs
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from raybind.errors import ConfigError
 
+PATIENCE_SECONDS = 180
+"""How long a read is tried again while object storage does not answer as it should."""
+STALL_SECONDS = 5
+"""How long an answer may stand still."""
 _COPY_BYTES = 8 << 20
+_PART_BYTES = 16 << 20
+_HOPELESS = ("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY", "SIGNATURE_DOES_NOT_MATCH", "EXPIRED_TOKEN")
+"""Errors of the AWS SDK that stay."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -28,13 +43,30 @@ class Storage:
 
     def read(self, key: str) -> bytes:
         """The whole object. Raises: FileNotFoundError."""
-        with self.filesystem.open_input_file(self._path(key)) as file:
-            return file.read()
+        size = self._patiently(lambda: self.filesystem.get_file_info(self._path(key))).size
+        if size is None:
+            raise FileNotFoundError(self._path(key))
+        firsts = range(0, size, _PART_BYTES)
+        return b"".join(self.read_range(key, first, min(_PART_BYTES, size - first)) for first in firsts)
 
-    def read_range(self, key: str, offset: int, length: int) -> bytes:
-        """`length` bytes from `offset`; fewer where the object ends early. Raises: FileNotFoundError."""
-        with self.filesystem.open_input_file(self._path(key)) as file:
-            return file.read_at(length, offset)
+    def read_range(self, key: str, offset: int, length: int, on_retry: Callable[[], None] | None = None) -> bytes:
+        """`length` bytes from `offset`; fewer where the object ends early.
+
+        Args:
+            on_retry: called before each further try.
+        Raises: FileNotFoundError; OSError: object storage did not answer as it should for `PATIENCE_SECONDS`.
+        """
+
+        def read() -> bytes:
+            with self.filesystem.open_input_file(self._path(key)) as file:
+                return file.read_at(length, offset)
+
+        return self._patiently(read, on_retry)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is a folder of a machine's own."""
+        return isinstance(self.filesystem, pafs.LocalFileSystem)
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object whole; a reader never sees half of it."""
@@ -43,7 +75,7 @@ class Storage:
     def write_stream(self, key: str, source: BinaryIO) -> None:
         """Write what `source` still holds as an object; a reader never sees half of it."""
         path = self._path(key)
-        if isinstance(self.filesystem, pafs.LocalFileSystem):
+        if self.is_local:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             partial = f"{path}.partial-{os.getpid()}"
             with open(partial, "wb") as file:
@@ -83,7 +115,7 @@ class Storage:
         Raises:
             ConfigError: no such folder or bucket, or an endpoint or credentials that do not work.
         """
-        if not isinstance(self.filesystem, pafs.LocalFileSystem):
+        if not self.is_local:
             _check_bucket(self.filesystem, self.root.split("/")[0])
         elif not os.path.isdir(self.root):
             raise ConfigError(f"there is no folder {self.root}; correct the location")
@@ -94,7 +126,7 @@ class Storage:
         Raises:
             ConfigError: no such bucket, an endpoint or credentials that do not work, or a folder that is not writable.
         """
-        if isinstance(self.filesystem, pafs.LocalFileSystem):
+        if self.is_local:
             _check_folder(self.root)
         else:
             _check_bucket(self.filesystem, self.root.split("/")[0])
@@ -102,6 +134,18 @@ class Storage:
     def below(self, folder: str) -> "Storage":
         """The storage rooted at `folder` inside this one."""
         return Storage(self.filesystem, self._path(folder))
+
+    def _patiently(self, call: Callable[[], T], on_retry: Callable[[], None] | None = None) -> T:
+        if self.is_local:
+            return call()
+        attempts = Retrying(
+            retry=retry_if_exception(_may_pass),
+            wait=wait_random_exponential(multiplier=0.1, max=10),
+            stop=stop_after_delay(PATIENCE_SECONDS),
+            before_sleep=lambda _: on_retry() if on_retry else None,
+            reraise=True,
+        )
+        return attempts(call)
 
     def _path(self, key: str) -> str:
         return f"{self.root}/{key}".rstrip("/")
@@ -137,6 +181,13 @@ def _check_bucket(filesystem: pafs.FileSystem, bucket: str) -> None:
         raise ConfigError(f"bucket {bucket!r} does not exist at {endpoint}; create it or correct the location")
 
 
+def _may_pass(error: BaseException) -> bool:
+    """Whether an error of the object storage may be gone at the next try."""
+    if not isinstance(error, OSError) or isinstance(error, FileNotFoundError | PermissionError):
+        return False
+    return not any(code in str(error) for code in _HOPELESS)
+
+
 def _s3_endpoint() -> str | None:
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
 
@@ -145,6 +196,11 @@ def _s3_filesystem() -> pafs.S3FileSystem:
     endpoint = _s3_endpoint()
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if endpoint is None:
-        return pafs.S3FileSystem(region=region)
+        return pafs.S3FileSystem(region=region, request_timeout=STALL_SECONDS)
     parts = urlsplit(endpoint)
-    return pafs.S3FileSystem(endpoint_override=parts.netloc, scheme=parts.scheme, region=region or "us-east-1")
+    return pafs.S3FileSystem(
+        endpoint_override=parts.netloc,
+        scheme=parts.scheme,
+        region=region or "us-east-1",
+        request_timeout=STALL_SECONDS,
+    )

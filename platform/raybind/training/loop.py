@@ -87,6 +87,7 @@ class Loop:
         metrics |= {
             "data/samples_read": float(faults.num_samples),
             "data/bad_samples": float(faults.causes.total()),
+            "data/retries": float(faults.num_retries),
             **{f"data/bad/{cause}": float(count) for cause, count in faults.causes.items()},
         }
         if not torch.tensor(metrics["train/loss"]).isfinite():
@@ -137,7 +138,7 @@ class Record:
         began = time.perf_counter()
         arrays = next(batches)
         self._waited += time.perf_counter() - began
-        self._faults.add(len(arrays["number"]), bad_samples(arrays))
+        self._faults.add(len(arrays["number"]), bad_samples(arrays), int(arrays["retries"].sum()))
         return arrays
 
     def add(self, result: StepResult, lr: float) -> None:

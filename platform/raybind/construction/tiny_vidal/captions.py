@@ -11,7 +11,7 @@ from raybind.data.sample import Texts
 
 _DISTANCE_PHRASES = {"near": "near the camera", "midway": "midway back", "far": "far from the camera"}
 _OPENINGS = ("", "", "a photo of ", "a picture of ", "a view of ", "there is ", "this is ", "we see ")
-_MENTIONED = {"temperature": 0.2, "motion": 0.28, "sound": 0.28, "colour": 0.12, "setting": 0.12}
+_MENTIONED = {"temperature": 0.26, "motion": 0.26, "sound": 0.16, "colour": 0.16, "setting": 0.16}
 """What a key-frame caption may name, and how often: what is easily seen less than what is not."""
 _NUM_MENTIONED = (0.2, 0.4, 0.25, 0.15)
 """How often a key-frame caption names none, one, two or three attributes besides the shape, which it always names: few,

@@ -1,8 +1,9 @@
 """Paints what the camera meets: RGB frames.
 
 The attributes that geometry and colour do not show are made visible too: a rim of glow or frost per temperature, a sign
-in the left corner per sound, and in stills, which cannot show a motion, one in the right corner per motion. A language
-encoder that is trained on images and captions alone then knows the word of every attribute.
+in the left corner per sound, fading traces per motion, and in half of the stills, which show a motion badly, a sign for
+it in the right corner. A language encoder that is trained on images and captions alone then knows the word of every
+attribute, and the frames of a video look like the stills without that sign.
 
 Legend: F frames asked for, H = W image side, N = H * W pixels, R hits.
 """
@@ -53,7 +54,7 @@ def paint(view: View, frames: Sequence[int], still: bool = False) -> Array:
 
     Args:
         frames: their numbers, from 0.
-        still: whether each is a picture of its own, with a sign for the motion.
+        still: whether each is a picture of its own, which may have a sign for the motion.
     Returns:
         (F, H, W, 3) uint8 RGB.
     """
@@ -74,7 +75,7 @@ def paint(view: View, frames: Sequence[int], still: bool = False) -> Array:
     image = image.reshape(-1, view.side_px, view.side_px, 3)
     across, down = scene.sign_margin
     _hang_sign(image, scene, _sound_sign, (across, 1 - _SIGN_SIDE - down))
-    if still:
+    if still and scene.has_motion_sign:
         _hang_sign(image, scene, _motion_sign, (1 - _SIGN_SIDE - across, 1 - _SIGN_SIDE - down))
     return image
 

@@ -40,6 +40,8 @@ class Scene:
     brightness: float
     sign_margin: tuple[float, float]
     """Of the signs, in image sides from the nearer side and from the bottom"""
+    has_motion_sign: bool
+    """Whether a still carries the sign of the motion"""
 
 
 def draw_scene(composition: Composition, rng: np.random.Generator, size_px: int, num_frames: int) -> Scene:
@@ -57,6 +59,7 @@ def draw_scene(composition: Composition, rng: np.random.Generator, size_px: int,
         light=(light / np.linalg.norm(light)).astype(np.float32),
         brightness=float(rng.uniform(0.92, 1.08)),
         sign_margin=(float(rng.uniform(0.01, 0.06)), float(rng.uniform(0.01, 0.06))),
+        has_motion_sign=bool(rng.random() < 0.5),
     )
 
 
