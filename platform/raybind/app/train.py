@@ -133,7 +133,9 @@ def with_absolute_paths(config: TrainConfig) -> TrainConfig:
         update={"root": absolute(config.data.root), "skip_list": skip_list and absolute(skip_list)}
     )
     run = config.run.model_copy(update={"output": absolute(config.run.output)})
-    return config.model_copy(update={"model": model, "data": data, "run": run})
+    log = config.training.sample_log
+    training = config.training.model_copy(update={"sample_log": log and os.path.abspath(log)})
+    return config.model_copy(update={"model": model, "data": data, "run": run, "training": training})
 
 
 def absolute(location: str) -> str:

@@ -1,9 +1,10 @@
 """What each Ray Train worker of a training job runs: the composition root behind the ports of `training.loop`."""
 
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 
@@ -83,10 +84,19 @@ def train_worker(arguments: dict[str, Any]) -> None:
         sink=_sink(context, arguments),
         base_fingerprint=base_fingerprint,
         data_digest=arguments["data_digest"],
+        sample_log=_sample_log(config, context),
         faults=state.faults if state is not None and context.rank == 0 else FaultCounts(),
         validate=_validation(config, arch, tokenizer, engine, context, base_fingerprint),
     )
     loop.run(first_step)
+
+
+def _sample_log(config: TrainConfig, context: RayWorkerContext) -> TextIO | None:
+    if config.training.sample_log is None:
+        return None
+    folder = Path(config.training.sample_log)
+    folder.mkdir(parents=True, exist_ok=True)
+    return (folder / f"{time.time_ns()}-rank-{context.rank}.jsonl").open("w")
 
 
 def _validation(

@@ -79,6 +79,9 @@ class TrainingConfig(Config):
     """Steps between two checkpoints; the last step always has one."""
     keep_checkpoints: int = Field(default=2, ge=1)
     """Newest checkpoints that stay in storage."""
+    sample_log: str | None = None
+    """Local folder of each node into which its workers write the ids of every step's samples as they enter the encoder,
+    one file per rank and start of the workers; null writes none."""
 
 
 class ValidationConfig(Config):

@@ -2,7 +2,15 @@
 
 The order is a pure function of (shard sizes, seed, epoch): shards are shuffled, then cut into windows of
 `window_shards`, and the samples of a window are shuffled together. Samples of one window therefore mix completely,
-and nothing needs more than a window of shards at hand. A run cuts the order into whole global batches; the samples left
+and nothing needs more than a window of shards at hand.
+
+How well it mixes: with shards of one size, every sample is over epochs equally likely at every place, as in a whole
+shuffle (a small shard among large ones is not quite). What a window costs is seen within one epoch: samples that follow
+each other come from the same shard with the chance (S - 1) / (W S - 1) for windows of W shards of S samples, 1 in 64 by
+default, and samples of shards in different windows are never neighbours. With fewer shards than a window it is a whole
+shuffle.
+
+A run cuts the order into whole global batches; the samples left
 over at the end of an epoch (fewer than one global batch, others each epoch) are not visited in that epoch.
 """
 

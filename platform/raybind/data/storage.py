@@ -13,10 +13,12 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
@@ -28,6 +30,7 @@ STALL_SECONDS = 5
 """How long an answer may stand still."""
 _COPY_BYTES = 8 << 20
 _PART_BYTES = 16 << 20
+_OPEN_FILES = 256
 _HOPELESS = ("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY", "SIGNATURE_DOES_NOT_MATCH", "EXPIRED_TOKEN")
 """Errors of the AWS SDK that stay."""
 
@@ -58,10 +61,21 @@ class Storage:
         """
 
         def read() -> bytes:
+            if not self.is_local:
+                return self._remote_file(self._path(key)).read_at(length, offset)
             with self.filesystem.open_input_file(self._path(key)) as file:
                 return file.read_at(length, offset)
 
         return self._patiently(read, on_retry)
+
+    @cached_property
+    def _remote_file(self) -> Callable[[str], pa.NativeFile]:
+        """Opening an object asks for its size, a request of its own: done once for the ranges of a shard."""
+        return lru_cache(maxsize=_OPEN_FILES)(self.filesystem.open_input_file)
+
+    def __reduce__(self) -> tuple[type, tuple[pafs.FileSystem, str]]:
+        """Without what is open."""
+        return Storage, (self.filesystem, self.root)
 
     @property
     def is_local(self) -> bool:

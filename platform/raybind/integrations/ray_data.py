@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -93,8 +93,8 @@ def training_dataset(plan: StreamPlan, steps: range) -> Dataset:
 
 
 def _read(plan: StreamPlan, step: int, rank: int) -> Iterator[Block]:
-    index = ray.get(plan.index)
-    cache = ray.get(plan.text_cache) if plan.text_cache is not None else None
+    index = _fetched(plan.index)
+    cache = _fetched(plan.text_cache) if plan.text_cache is not None else None
     cursor = plan.batching.cursor_at(step)
     order = epoch_order(index.shard_sizes, plan.seed, cursor.epoch, plan.config.shuffle_window_shards)
     reader = SampleReader(index, plan.config, plan.shape, plan.seed, cache)
@@ -105,6 +105,12 @@ def _read(plan: StreamPlan, step: int, rank: int) -> Iterator[Block]:
         "position": np.full(plan.micro_batch_size, cursor.position),
     }
     yield BlockAccessor.batch_to_block(arrays | places)
+
+
+@lru_cache(maxsize=4)
+def _fetched(reference: Any) -> Any:
+    """Once per process, so that its connections to object storage stay open from one micro-batch to the next."""
+    return ray.get(reference)
 
 
 def lap_datasets(plan: StreamPlan, newest_cursor: Callable[[], Cursor]) -> dict[str, Callable[[], Dataset]]:

@@ -1,10 +1,12 @@
 """The training loop: global batches from a cursor to the last step, with records and checkpoints on the way."""
 
+import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import torch
 import torch.distributed as dist
@@ -42,6 +44,8 @@ class Loop:
     data_digest: str
     faults: FaultCounts
     """This rank's count of samples that could not be read; on rank 0 it begins with what a checkpoint has."""
+    sample_log: TextIO | None = None
+    """Where the ids of every step's samples go as they enter the encoder, one JSON line each."""
     validate: Callable[[], dict[str, float]] | None = None
     """Evaluates the model as it stands; a collective call."""
 
@@ -57,6 +61,7 @@ class Loop:
         batches = self._in_order(first_step)
         for step in range(first_step, self.schedule.total_steps):
             arrays = record.waiting_for(batches)
+            self._log_samples(step, arrays)
             lr = self.schedule.lr(step)
             result = train_step(self.engine, self.collate(arrays), lr)
             record.add(result, lr)
@@ -79,6 +84,11 @@ class Loop:
             if found != expected:
                 raise RuntimeError(f"step {step} on rank {self.context.rank} got {found}, expected {expected}")
             yield arrays
+
+    def _log_samples(self, step: int, arrays: Arrays) -> None:
+        if self.sample_log is not None:
+            self.sample_log.write(json.dumps({"step": step, "ids": arrays["id"].tolist()}) + "\n")
+            self.sample_log.flush()
 
     def _log(self, step: int, record: "Record") -> None:
         """Every rank has the same numbers here, so that all of them stop where one must."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 
 from raybind.data.order import Batching, Cursor, epoch_order, sample_generator
 
@@ -30,6 +31,21 @@ def test_samples_of_a_window_come_together_and_mix() -> None:
     assert set.union(*windows) == set(range(8))
     halves = np.abs(np.diff([np.mean(shards[:100] == shard) for shard in sorted(windows[0])]))
     assert halves < 0.4, "the first half of a window holds both of its shards"
+
+
+def test_over_epochs_every_place_is_equally_likely() -> None:
+    sizes, num_epochs = (4, 4, 4), 6000
+    places = np.stack([np.argsort(epoch_order(sizes, 3, epoch, 2)) for epoch in range(num_epochs)])
+    for sample in range(sum(sizes)):
+        counts = np.bincount(places[:, sample], minlength=12)
+        assert chisquare(counts).pvalue > 1e-4, sample
+
+
+def test_neighbours_share_a_shard_as_often_as_stated() -> None:
+    size, window, num_shards = 50, 4, 40
+    shards = np.concatenate([epoch_order((size,) * num_shards, 0, epoch, window) // size for epoch in range(20)])
+    same = (shards[1:] == shards[:-1]).mean()
+    assert same == pytest.approx((size - 1) / (window * size - 1), rel=0.05)
 
 
 @given(st.integers(1, 500), st.integers(1, 64), st.integers(0, 100))
