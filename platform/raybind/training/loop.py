@@ -136,6 +136,7 @@ class Record:
     def __init__(self, global_batch_size: int, faults: FaultCounts) -> None:
         self._global_batch_size = global_batch_size
         self._faults = faults
+        self._first_batch_seconds: float | None = None
         self._start()
 
     def _start(self) -> None:
@@ -144,10 +145,16 @@ class Record:
         self._losses: list[torch.Tensor] = []
 
     def waiting_for(self, batches: Iterator[Arrays]) -> Arrays:
-        """Take the next batch and count the time it took to come."""
+        """Take the next batch and count the time it took to come, of the first one apart."""
         began = time.perf_counter()
         arrays = next(batches)
-        self._waited += time.perf_counter() - began
+        waited = time.perf_counter() - began
+        if self._first_batch_seconds is None:
+            # Readers start while the model is built; what is left of their start is no step's time.
+            self._first_batch_seconds = waited
+            self._start()
+        else:
+            self._waited += waited
         self._faults.add(len(arrays["number"]), bad_samples(arrays), int(arrays["retries"].sum()))
         return arrays
 
@@ -173,6 +180,7 @@ class Record:
             "time/step_seconds": seconds / steps,
             "time/samples_per_second": steps * self._global_batch_size / seconds,
             "time/data_wait_fraction": self._waited / seconds,
+            "time/first_batch_seconds": self._first_batch_seconds or 0.0,
         }
         self._start()
         return metrics
