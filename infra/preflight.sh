@@ -6,7 +6,7 @@
 PYTHON=${1:-python3}
 CXX=${CXX:-g++}
 MIN_DISK_GB=${RAYBIND_MIN_DISK_GB:-11}    # the environment takes 7.4 GB, and pip keeps 3.1 GB of downloads in its cache
-MIN_MEMORY_GB=${RAYBIND_MIN_MEMORY_GB:-7} # the demo takes 7.9 GiB where there is more, a third of it Ray's object store
+MIN_MEMORY_GB=${RAYBIND_MIN_MEMORY_GB:-7} # the demo takes 7.9 GiB on a machine of 24
 missing=0
 
 lacks() { # what, remedy
