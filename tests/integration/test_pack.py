@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import boto3
+import psutil
 import pytest
 
 from raybind.app.pack import main
@@ -137,8 +138,11 @@ def test_a_killed_packing_goes_on_and_ends_with_the_same_bytes(
     deadline = time.monotonic() + 60
     while len(list(output.glob("*/.packing/*/*.json"))) < 10 and time.monotonic() < deadline:
         time.sleep(0.02)
+    processes = psutil.Process(first.pid).children(recursive=True)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
+    # Ray's processes follow their driver, and may end what they were at.
+    assert not psutil.wait_procs(processes, timeout=60)[1]
     kept = {path: path.stat().st_mtime_ns for path in output.glob("*/*.tar") if _has_record(path)}
     assert 10 <= len(kept) < 120
     assert not list(output.glob("*/manifest.json"))
