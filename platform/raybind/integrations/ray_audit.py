@@ -1,16 +1,15 @@
 """Auditing shards in parallel over a Ray cluster."""
 
-import logging
 from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 import ray
-import ray.data
 
 from raybind.config.data import DataConfig
 from raybind.data.audit import ShardAudit, audit_shard
 from raybind.data.manifest import SplitIndex
 from raybind.errors import RayBindError
+from raybind.integrations.ray_rows import map_rows
 from raybind.model.input_shape import InputShape
 
 _RESULT = pa.schema([("audit", pa.string()), ("error", pa.string())])
@@ -36,12 +35,7 @@ def audit_shards(
             return pa.table({"audit": [None], "error": [str(error)]}, schema=_RESULT)
         return pa.table({"audit": [found.model_dump_json()], "error": [None]}, schema=_RESULT)
 
-    dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-        audit, batch_size=1, batch_format="pyarrow", num_cpus=num_cpus
-    )
-    dataset.context.enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # else it reports its own progress into ours
-    for row in dataset.iter_rows():
+    for row in map_rows(rows, audit, num_cpus=num_cpus):
         if row["error"] is not None:
             raise RayBindError(f"the audit stopped: {row['error']}")
         yield ShardAudit.model_validate_json(row["audit"])

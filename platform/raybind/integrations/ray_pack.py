@@ -3,18 +3,17 @@
 Tasks are given a chunk as JSON and return JSON; the shards go from the task to storage and never pass the driver.
 """
 
-import logging
 from collections.abc import Iterator
 
 import pyarrow as pa
 import ray
-import ray.data
 
 from raybind.construction.pack_chunk import ChunkPacker, PackedShard
 from raybind.construction.pack_plan import Chunk
 from raybind.construction.packing import Work
 from raybind.errors import ConfigError, RayBindError
 from raybind.integrations.ray_cluster import connect
+from raybind.integrations.ray_rows import map_rows
 
 _RESULT = pa.schema([("packed", pa.string()), ("error", pa.string())])
 
@@ -41,12 +40,7 @@ def pack_chunks(packer: ChunkPacker, work: Work, num_cpus: float) -> Iterator[Pa
         RayBindError: the source or the output could not be reached; what is stored stays.
     """
     rows = [{"chunk": chunk.to_bytes(), "modalities": ",".join(modalities)} for chunk, modalities in work]
-    dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-        lambda batch: _pack_batch(packer, batch), batch_size=1, batch_format="pyarrow", num_cpus=num_cpus
-    )
-    dataset.context.enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # else it reports its own progress into ours
-    for row in dataset.iter_rows():
+    for row in map_rows(rows, lambda batch: _pack_batch(packer, batch), num_cpus=num_cpus):
         if row["error"] is not None:
             raise RayBindError(f"packing stopped: {row['error']}. What is stored stays; run the same command again")
         yield PackedShard.model_validate_json(row["packed"])

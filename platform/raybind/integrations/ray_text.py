@@ -1,6 +1,5 @@
 """Embedding all texts of a data set over a Ray cluster: actors that hold the language encoder, one shard at a time."""
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from raybind.data.storage import Storage
 from raybind.data.text_cache import write_shard
 from raybind.data.texts import all_texts
 from raybind.errors import DataError, RayBindError
+from raybind.integrations.ray_rows import map_rows
 from raybind.model.bound import load_language_encoder
 from raybind.model.encode import text_encoder
 from raybind.model.tokenizer import Tokenizer
@@ -38,18 +38,14 @@ class TextActors:
 
     def map(self, rows: list[dict[str, Any]], actor: type, *arguments: Any) -> Iterator[dict[str, Any]]:
         """Every row through one of the actors; results come as they are ready."""
-        dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        return map_rows(
+            rows,
             actor,
             fn_constructor_args=arguments,
             compute=ray.data.ActorPoolStrategy(size=min(self.number, len(rows))),
-            batch_size=1,
-            batch_format="pyarrow",
             num_cpus=self.cpus,
             num_gpus=1 if self.use_gpu else None,
         )
-        dataset.context.enable_progress_bars = False
-        logging.getLogger("ray.data").setLevel(logging.ERROR)  # else it reports its own progress into ours
-        yield from dataset.iter_rows()
 
 
 def embed_shards(
