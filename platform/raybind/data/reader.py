@@ -4,9 +4,11 @@ Legend: B samples of a micro-batch.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -23,7 +25,7 @@ from raybind.modalities import get_modality
 from raybind.model.input_shape import InputShape
 
 MAX_PARALLEL_READS = 8
-"""Range requests in flight per micro-batch; they wait for the network, not for a CPU."""
+"""Samples fetched ahead of decoding. Threads wait for the network; beside decoding itself they would hinder it."""
 
 Arrays = dict[str, np.ndarray]
 
@@ -41,6 +43,19 @@ class DecodedSample:
     """Which of them the sample is paired with in this epoch."""
     text_embedding: np.ndarray | None = None
     """(E,) float32 of that text, where a cache was asked for it."""
+
+
+@dataclass(frozen=True)
+class _View:
+    """What is fetched of a sample: one of its files, not yet decoded, and the texts of what it shows."""
+
+    number: int
+    epoch: int | None
+    metadata: SampleMetadata
+    file: MediaFile
+    texts: tuple[str, ...]
+    text: int
+    text_embedding: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -64,30 +79,11 @@ class SampleReader:
             on_retry: called before each further try of a read that failed.
         Raises: DataError: the sample cannot be read; names shard, id and cause.
         """
-        metadata, media = read_sample(self.index, number, on_retry)
-        generator = None if epoch is None else sample_generator(self.seed, epoch, number, "view")
-        frame, file = choose_frame(media, None if generator is None else int(generator.integers(len(media))))
-        modality = get_modality(self.config.modality)
-        try:
-            view = view_of(metadata.texts, self.config.text_source, generator)
-            texts = texts_of(metadata.texts, view, frame)
-            pixel_values = modality.transform(file.data, self.shape, self.config.preprocess, generator)
-            text = int(generator.integers(len(texts))) if generator is not None else 0
-            embedding = None if epoch is None else self._embedding(number, metadata, texts[text])
-        except DataError as error:
-            shard = self.index.shard_names[self.index.shard[number]]
-            raise DataError(f"{shard}: sample {metadata.id}: {error}", error.cause) from None
-        return DecodedSample(metadata, pixel_values, texts, text, embedding)
-
-    def _embedding(self, number: int, metadata: SampleMetadata, text: str) -> np.ndarray | None:
-        if self.text_cache is None:
-            return None
-        return self.text_cache.read(number, all_texts(metadata.texts).index(text), text)
+        return self._decode(self._fetch(number, epoch, on_retry))
 
     def read_many(self, numbers: Sequence[int]) -> list[DecodedSample]:
         """Read samples for evaluation. Raises: DataError: the first that cannot be read."""
-        with ThreadPoolExecutor(MAX_PARALLEL_READS) as pool:
-            return list(pool.map(lambda number: self.read(number, None), numbers))
+        return [self._decode(_good(view)) for view in self._fetch_ahead(numbers, None, lambda _: None)]
 
     def read_micro_batch(self, numbers: Sequence[int], epoch: int) -> Arrays:
         """Read a micro-batch for training; a sample that cannot be read stays in place, marked with its fault.
@@ -97,9 +93,14 @@ class SampleReader:
             (B, *shape.array) float32; with a text cache `text_embedding` (B, E) float32.
         """
         retries: deque[int] = deque()
-        with ThreadPoolExecutor(MAX_PARALLEL_READS) as pool:
-            results = list(pool.map(lambda n: self._try_read(n, epoch, lambda: retries.append(n)), numbers))
-        blank = np.zeros(self.shape.array, dtype=np.float32)
+        pixel_values = np.zeros((len(numbers), *self.shape.array), dtype=np.float32)
+        results: list[DecodedSample | DataError] = []
+        for place, view in enumerate(self._fetch_ahead(numbers, epoch, retries.append)):
+            result = self._try_decode(view)
+            if isinstance(result, DecodedSample):
+                pixel_values[place] = result.pixel_values
+                result = replace(result, pixel_values=pixel_values[place])
+            results.append(result)
         decoded = [result if isinstance(result, DecodedSample) else None for result in results]
         arrays = {
             "number": np.asarray(numbers, dtype=np.int64),
@@ -109,7 +110,7 @@ class SampleReader:
             "fault": np.asarray([result.cause if isinstance(result, DataError) else "" for result in results]),
             "fault_detail": np.asarray([str(result) if isinstance(result, DataError) else "" for result in results]),
             "text": np.asarray([sample.texts[sample.text] if sample else "" for sample in decoded]),
-            "pixel_values": np.stack([sample.pixel_values if sample else blank for sample in decoded]),
+            "pixel_values": pixel_values,
         }
         if self.text_cache is not None:
             no_text = np.zeros(self.text_cache.record.embedding_dim, dtype=np.float32)
@@ -117,11 +118,67 @@ class SampleReader:
             arrays["text_embedding"] = np.stack([no_text if found is None else found for found in embeddings])
         return arrays
 
-    def _try_read(self, number: int, epoch: int, on_retry: Callable[[], None]) -> DecodedSample | DataError:
+    def _fetch(self, number: int, epoch: int | None, on_retry: Callable[[], None] | None) -> _View:
+        metadata, media = read_sample(self.index, number, on_retry)
+        generator = None if epoch is None else sample_generator(self.seed, epoch, number, "view")
+        frame, file = choose_frame(media, None if generator is None else int(generator.integers(len(media))))
+        with self._naming(number):
+            texts = texts_of(metadata.texts, view_of(metadata.texts, self.config.text_source, generator), frame)
+            text = int(generator.integers(len(texts))) if generator is not None else 0
+            embedding = None
+            if self.text_cache is not None and epoch is not None:
+                embedding = self.text_cache.read(number, all_texts(metadata.texts).index(texts[text]), texts[text])
+        return _View(number, epoch, metadata, file, texts, text, embedding)
+
+    def _decode(self, view: _View) -> DecodedSample:
+        generator = None if view.epoch is None else sample_generator(self.seed, view.epoch, view.number, "pixels")
+        modality = get_modality(self.config.modality)
+        with self._naming(view.number):
+            pixel_values = modality.transform(view.file.data, self.shape, self.config.preprocess, generator)
+        return DecodedSample(view.metadata, pixel_values, view.texts, view.text, view.text_embedding)
+
+    def _try_decode(self, view: _View | DataError) -> DecodedSample | DataError:
         try:
-            return self.read(number, epoch, on_retry)
+            return self._decode(_good(view))
         except DataError as error:
             return error
+
+    def _fetch_ahead(
+        self, numbers: Sequence[int], epoch: int | None, on_retry: Callable[[int], None]
+    ) -> Iterator[_View | DataError]:
+        """The views of samples, in their order; those from object storage `MAX_PARALLEL_READS` ahead of decoding."""
+
+        def fetch(number: int) -> _View | DataError:
+            try:
+                return self._fetch(number, epoch, partial(on_retry, number))
+            except DataError as error:
+                return error
+
+        if self.index.storage.is_local:
+            yield from map(fetch, numbers)
+            return
+        with ThreadPoolExecutor(MAX_PARALLEL_READS) as pool:
+            ahead: deque[Future[_View | DataError]] = deque()
+            for number in numbers:
+                ahead.append(pool.submit(fetch, number))
+                if len(ahead) > MAX_PARALLEL_READS:
+                    yield ahead.popleft().result()
+            yield from (fetched.result() for fetched in ahead)
+
+    @contextmanager
+    def _naming(self, number: int) -> Iterator[None]:
+        """Puts shard and id before the message of an error."""
+        try:
+            yield
+        except DataError as error:
+            shard = self.index.shard_names[self.index.shard[number]]
+            raise DataError(f"{shard}: sample {self.index.ids[number]}: {error}", error.cause) from None
+
+
+def _good(view: _View | DataError) -> _View:
+    if isinstance(view, DataError):
+        raise view
+    return view
 
 
 def bad_samples(arrays: Arrays) -> list[BadSample]:

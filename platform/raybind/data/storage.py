@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 from urllib.parse import urlsplit
@@ -46,14 +46,14 @@ class Storage:
 
     def read(self, key: str) -> bytes:
         """The whole object. Raises: FileNotFoundError."""
-        size = self._patiently(lambda: self.filesystem.get_file_info(self._path(key))).size
-        if size is None:
-            raise FileNotFoundError(self._path(key))
-        firsts = range(0, size, _PART_BYTES)
-        return b"".join(self.read_range(key, first, min(_PART_BYTES, size - first)) for first in firsts)
+        file = self._patiently(lambda: self.filesystem.open_input_file(self._path(key)))
+        with file:
+            size = file.size()
+            parts = [(first, min(_PART_BYTES, size - first)) for first in range(0, size, _PART_BYTES)]
+            return b"".join(self._patiently(partial(file.read_at, length, first)) for first, length in parts)
 
     def read_range(self, key: str, offset: int, length: int, on_retry: Callable[[], None] | None = None) -> bytes:
-        """`length` bytes from `offset`; fewer where the object ends early.
+        """`length` bytes from `offset` of an object that does not change; fewer where it ends early.
 
         Args:
             on_retry: called before each further try.

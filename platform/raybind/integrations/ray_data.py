@@ -1,13 +1,15 @@
 """Ray Data: micro-batches of the epoch order, read and decoded in tasks, streamed to the training workers in order.
 
-The unit of work is one micro-batch: one task, one block of exactly that size. Blocks keep their order and are never
-reshaped, so `streaming_split` deals them out in turn: block `step * world_size + rank` reaches `rank` as its part
-of `step`, and a global batch is the same set of samples for any number of workers and readers.
+A micro-batch is one block of a single row, whose columns hold its arrays whole: nothing can split it or join it to
+another. Blocks keep their order, so `streaming_split` deals them out in turn: block `step * world_size + rank` reaches
+`rank` as its part of `step`, and a global batch is the same set of samples for any number of workers and readers. A
+task reads a few micro-batches in succession, since starting one costs tens of milliseconds.
 
 Ray Data holds a description of every task of an execution, so a long run is cut into laps, executions of a bounded
 number of tasks that follow each other.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +33,10 @@ from raybind.data.text_cache import TextCache
 from raybind.model.input_shape import InputShape
 
 MICRO_BATCHES_PER_LAP = 16_384
-"""Of all workers together; Ray spends about 3 KiB and 0.1 ms on each before the first is read."""
+"""Of all workers together; Ray spends about 3 KiB and 0.1 ms on each task before the first is read."""
+MAX_SAMPLES_PER_TASK = 512
+MAX_BYTES_PER_TASK = 256 << 20
+"""Of one task's pixel values: what a reader that is ahead of the others keeps in the object store."""
 
 
 @dataclass(frozen=True)
@@ -55,29 +60,38 @@ class StreamPlan:
         """Samples of one block."""
         return self.batching.global_batch_size // self.num_workers
 
+    @property
+    def micro_batches_per_task(self) -> int:
+        """Blocks that one task reads in succession; one where a micro-batch is as large as that."""
+        sample_bytes = 4 * math.prod(self.shape.array)
+        samples = min(MAX_SAMPLES_PER_TASK, MAX_BYTES_PER_TASK // sample_bytes)
+        return max(1, samples // self.micro_batch_size)
+
 
 class MicroBatches(Datasource):
-    """A Ray Data source whose read tasks are the micro-batches of some steps of a run, one block each."""
+    """A Ray Data source whose blocks are the micro-batches of some steps of a run."""
 
     def __init__(self, plan: StreamPlan, steps: range) -> None:
         super().__init__()
-        self._plan, self._steps = plan, steps
+        self._plan = plan
+        numbers = range(steps.start * plan.num_workers, steps.stop * plan.num_workers)
+        self._tasks = [
+            numbers[first : first + plan.micro_batches_per_task]
+            for first in range(0, len(numbers), plan.micro_batches_per_task)
+        ]
 
     @property
-    def num_blocks(self) -> int:
-        """Micro-batches to read."""
-        return len(self._steps) * self._plan.num_workers
+    def num_tasks(self) -> int:
+        """Tasks that read."""
+        return len(self._tasks)
 
     def get_read_tasks(
         self, parallelism: int, per_task_row_limit: int | None = None, data_context: DataContext | None = None
     ) -> list[ReadTask]:
-        """See `ray.data.Datasource`; `parallelism` is ignored, since a micro-batch is not to be split or joined."""
-        plan = self._plan
-        metadata = BlockMetadata(plan.micro_batch_size, None, None, None)
+        """See `ray.data.Datasource`; `parallelism` is ignored, since the tasks are what they are."""
         return [
-            ReadTask(partial(_read, plan, step, rank), metadata)
-            for step in self._steps
-            for rank in range(plan.num_workers)
+            ReadTask(partial(_read, self._plan, task), BlockMetadata(len(task), None, None, None))
+            for task in self._tasks
         ]
 
     def estimate_inmemory_data_size(self) -> int | None:
@@ -89,22 +103,29 @@ def training_dataset(plan: StreamPlan, steps: range) -> Dataset:
     """Every micro-batch of some steps; nothing before them is read."""
     source = MicroBatches(plan, steps)
     # Ray splits the blocks of a source with fewer tasks than the parallelism it has in mind, unless that is given.
-    return ray.data.read_datasource(source, override_num_blocks=source.num_blocks, num_cpus=plan.reader_cpus)
+    return ray.data.read_datasource(source, override_num_blocks=source.num_tasks, num_cpus=plan.reader_cpus)
 
 
-def _read(plan: StreamPlan, step: int, rank: int) -> Iterator[Block]:
+def _read(plan: StreamPlan, micro_batches: range) -> Iterator[Block]:
     index = _fetched(plan.index)
     cache = _fetched(plan.text_cache) if plan.text_cache is not None else None
-    cursor = plan.batching.cursor_at(step)
-    order = epoch_order(index.shard_sizes, plan.seed, cursor.epoch, plan.config.shuffle_window_shards)
     reader = SampleReader(index, plan.config, plan.shape, plan.seed, cache)
-    first = cursor.position + rank * plan.micro_batch_size
-    arrays = reader.read_micro_batch(order[first : first + plan.micro_batch_size].tolist(), cursor.epoch)
-    places = {
-        "epoch": np.full(plan.micro_batch_size, cursor.epoch),
-        "position": np.full(plan.micro_batch_size, cursor.position),
-    }
-    yield BlockAccessor.batch_to_block(arrays | places)
+    for number in micro_batches:
+        step, rank = divmod(number, plan.num_workers)
+        cursor = plan.batching.cursor_at(step)
+        order = epoch_order(index.shard_sizes, plan.seed, cursor.epoch, plan.config.shuffle_window_shards)
+        first = cursor.position + rank * plan.micro_batch_size
+        arrays = reader.read_micro_batch(order[first : first + plan.micro_batch_size].tolist(), cursor.epoch)
+        places = {
+            "epoch": np.full(plan.micro_batch_size, cursor.epoch),
+            "position": np.full(plan.micro_batch_size, cursor.position),
+        }
+        yield _to_row(arrays | places)
+
+
+def _to_row(arrays: Arrays) -> Block:
+    row = {name: [array.tolist()] if array.dtype.kind == "U" else array[None] for name, array in arrays.items()}
+    return BlockAccessor.batch_to_block(row)
 
 
 @lru_cache(maxsize=4)
@@ -147,17 +168,18 @@ class PacedLoop(ExecutionCallback):
     """Lets Ray Data's scheduling loop rest between two rounds.
 
     While finished blocks wait for a slower consumer, Ray 2.60 goes round without pause: half a CPU, taken from training
-    on a small machine. A round every 20 ms is plenty for micro-batches.
+    on a small machine. A round every 10 ms is plenty for micro-batches.
     """
 
     def on_execution_step(self, executor: object) -> None:
         """Called by Ray Data after each round."""
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
 def configure(context: DataContext) -> None:
-    """No reshaping of blocks, no progress bars of Ray's own, a calm scheduling loop."""
-    context.target_max_block_size = None
+    """A block leaves its task once it is there; no progress bars of Ray's own, a calm scheduling loop."""
+    context.target_max_block_size = 1
+    context.memory_usage_poll_interval_s = None
     context.custom_execution_callback_classes = [PacedLoop]
     context.enable_progress_bars = False
 
@@ -185,6 +207,7 @@ def _iterate_laps(laps: list[int]) -> Iterator[Arrays]:
 
 
 def iterate_shard(shard: "ray.data.DataIterator", prefetch: int = 2) -> Iterator[Arrays]:
-    """The blocks of a worker's shard as they are, `prefetch` ahead of the step."""
-    blocks: Any = shard.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=prefetch)  # pyright: ignore[reportArgumentType]
-    yield from blocks
+    """The micro-batches of a worker's shard, `prefetch` ahead of the step."""
+    rows: Any = shard.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=prefetch)  # pyright: ignore[reportArgumentType]
+    for row in rows:
+        yield {name: column[0] for name, column in row.items()}

@@ -6,6 +6,7 @@ is, `media` how files are read.
 
 import importlib
 import pkgutil
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from raybind.errors import ConfigError
@@ -26,6 +27,7 @@ def check_modality(name: str) -> None:
         raise ConfigError(f"data.modality={name!r} is not a modality; it is one of {', '.join(modality_names())}")
 
 
+@lru_cache
 def get_modality(name: str) -> "Modality":
     """Look a modality up by name. Raises: ConfigError: there is no such modality."""
     check_modality(name)

@@ -40,7 +40,7 @@ class Depth(Picture):
         if content.ndim != 2 or 0 in content.shape:
             raise DataError(f"depth has height and width; this has the shape {content.shape}", cause="wrong shape")
         # NaN is what drivers give where the sensor saw nothing.
-        metres = torch.from_numpy(np.nan_to_num(content.astype(np.float32), nan=0.0)) / 1000
+        metres = torch.from_numpy(content.astype(np.float32)).nan_to_num_(nan=0.0).div_(1000)
         limit = config.depth.max_metres or max(metres.max().item(), MIN_DEPTH_METRES)
         return metres.clamp(MIN_DEPTH_METRES, limit)[None] / limit
 

@@ -59,10 +59,12 @@ class Video(Modality):
 def _prepare(
     frames: Iterable[np.ndarray], shape: InputShape, config: PreprocessConfig, generator: np.random.Generator | None
 ) -> np.ndarray:
-    clip_TCHW = torch.stack([_resized(frame, shape, config) for frame in frames])
-    if generator is not None and config.video.flip and generator.random() < 0.5:
-        clip_TCHW = clip_TCHW.flip(-1)
-    return normalise(clip_TCHW, config).transpose(0, 1).contiguous().numpy()
+    flip = generator is not None and config.video.flip and generator.random() < 0.5
+    clip_CTHW = torch.empty(3, config.video.num_frames, shape.height, shape.width)
+    for place, frame in enumerate(frames):
+        pixels = _resized(frame, shape, config)
+        clip_CTHW[:, place] = normalise(pixels.flip(-1) if flip else pixels, config)
+    return clip_CTHW.numpy()
 
 
 def _resized(frame: np.ndarray, shape: InputShape, config: PreprocessConfig) -> Tensor:
