@@ -16,6 +16,7 @@ import ray
 from ray.data import DataContext
 
 from raybind.config.data import DataConfig
+from raybind.config.train import ClusterConfig
 from raybind.data.manifest import read_split
 from raybind.data.order import Batching
 from raybind.data.storage import open_storage
@@ -59,8 +60,7 @@ def main(root: str, num_steps: int) -> None:
         seed=0,
         batching=Batching(len(index), BATCH),
         total_steps=num_steps,
-        num_workers=1,
-        reader_cpus=1,
+        cluster=ClusterConfig(num_workers=1, reader_cpus=1),
     )
     configure(DataContext.get_current())
     dataset = training_dataset(plan, range(num_steps))

@@ -45,7 +45,7 @@ def test_audit_and_its_skip_list(tmp_path: Path, base_weights: Path, capsys: pyt
     data = tmp_path / "data"
     write_shards(data)
     index = read_split(open_storage(str(data)), "depth", "train")
-    shard = data / "depth" / index.shard_names[1]
+    shard = data / "depth" / index.shards[1].name
     damaged = bytearray(shard.read_bytes())
     damaged[int(index.offset[20]) + 600] ^= 1
     shard.write_bytes(damaged)

@@ -9,6 +9,7 @@ from ray.data import DataContext
 
 from raybind.config.data import DataConfig
 from raybind.config.tiny_vidal import TinyVidalConfig
+from raybind.config.train import ClusterConfig
 from raybind.construction.tiny_vidal import render_sample
 from raybind.data.faults import FaultCounts
 from raybind.data.manifest import SplitIndex, read_split, shard_name
@@ -49,8 +50,7 @@ def stream(index: SplitIndex, config: DataConfig) -> list[Arrays]:
         seed=0,
         batching=batching,
         total_steps=batching.steps_per_epoch,
-        num_workers=1,
-        reader_cpus=1,
+        cluster=ClusterConfig(num_workers=1, reader_cpus=1),
     )
     configure(DataContext.get_current())
     dataset = training_dataset(plan, range(plan.total_steps))
@@ -86,11 +86,11 @@ def test_exactly_what_is_bad_is_listed(tmp_path: Path) -> None:
     index = read_split(open_storage(str(tmp_path)), "depth", "train")
     corrupted = np.random.default_rng(0).choice(NUM_SAMPLES - SAMPLES_PER_SHARD, NUM_SAMPLES // 100, replace=False)
     for number in corrupted.tolist():
-        path = tmp_path / "depth" / index.shard_names[index.shard[number]]
+        path = tmp_path / "depth" / index.shard_name(number)
         damaged = bytearray(path.read_bytes())
         damaged[int(index.offset[number]) + 700] ^= 1
         path.write_bytes(damaged)
-    last = tmp_path / "depth" / index.shard_names[-1]
+    last = tmp_path / "depth" / index.shards[-1].name
     first_cut = NUM_SAMPLES - SAMPLES_PER_SHARD // 2
     last.write_bytes(last.read_bytes()[: int(index.offset[first_cut]) + 100])
 

@@ -11,6 +11,7 @@ import ray
 from ray.data import DataContext
 
 from raybind.config.data import DataConfig
+from raybind.config.train import ClusterConfig
 from raybind.data.manifest import SplitIndex, read_split, shard_name
 from raybind.data.order import Batching, Cursor, epoch_order
 from raybind.data.sample import MediaFile, SampleMetadata, Texts
@@ -64,8 +65,7 @@ def make_plan(root: Path, index: SplitIndex, readers: int, ranks: int) -> Stream
         seed=SEED,
         batching=batching,
         total_steps=NUM_EPOCHS * batching.steps_per_epoch,
-        num_workers=ranks,
-        reader_cpus=2 / readers,
+        cluster=ClusterConfig(num_workers=ranks, reader_cpus=2 / readers),
     )
 
 
@@ -74,7 +74,7 @@ def received(plan: StreamPlan, steps: range) -> list[tuple[int, frozenset[int]]]
     configure(DataContext.get_current())
     dataset = training_dataset(plan, steps)
     dataset.context.execution_options = execution_options()
-    shards = dataset.streaming_split(plan.num_workers, equal=True)
+    shards = dataset.streaming_split(plan.cluster.num_workers, equal=True)
     with ThreadPoolExecutor(len(shards)) as pool:
         by_rank = list(pool.map(lambda shard: list(iterate_shard(shard)), shards))
     batches: dict[int, set[int]] = defaultdict(set)

@@ -99,7 +99,7 @@ def test_bad_samples_are_counted_listed_and_stop_the_run_above_the_rate(
 ) -> None:
     write_shards(open_storage(str(tmp_path / "data")))
     index = read_split(open_storage(str(tmp_path / "data")), "depth", "train")
-    shard = tmp_path / "data" / "depth" / index.shard_names[0]
+    shard = tmp_path / "data" / "depth" / index.shards[0].name
     damaged = bytearray(shard.read_bytes())
     for number in (3, 17):
         damaged[int(index.offset[number]) + 600] ^= 1

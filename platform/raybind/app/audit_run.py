@@ -24,7 +24,7 @@ def run(config: AuditConfig) -> None:
     splits, data = indices(config), config.data
     shape = get_modality(data.modality).input_shape(config.image_size, data.preprocess)
     connect()
-    total = sum(len(index.shard_names) for index in splits.values())
+    total = sum(len(index.shards) for index in splits.values())
     shards = _show(audit_shards(splits, data, shape, config.num_cpus), total)
     found = report(next(iter(splits.values())), data.text_source, shards)
     bad = [sample for shard in shards for sample in shard.bad]

@@ -52,8 +52,8 @@ def run(config: TrainConfig) -> None:
 
 def _embed_shards(config: TrainConfig, actors: TextActors, indices: dict[str, SplitIndex], cache: Storage) -> None:
     stored = set(cache.children())
-    shards = [(split, n) for split, index in indices.items() for n in range(len(index.shard_names))]
-    work = [(split, n) for split, n in shards if places_name(indices[split].shard_names[n]) not in stored]
+    shards = [(split, n) for split, index in indices.items() for n in range(len(index.shards))]
+    work = [(split, n) for split, n in shards if places_name(indices[split].shards[n].name) not in stored]
     if len(work) < len(shards):
         console.print(f"{len(shards) - len(work)} of {len(shards)} shards are embedded already")
     if work:

@@ -15,6 +15,7 @@ from raybind.config.train import TrainConfig
 from raybind.data.faults import read_skip_list
 from raybind.data.manifest import SplitIndex, read_split
 from raybind.data.order import Batching
+from raybind.data.shard_cache import check_cache
 from raybind.data.storage import Storage, open_storage
 from raybind.errors import ConfigError
 from raybind.integrations.object_store import check_location
@@ -88,6 +89,7 @@ def check_surroundings(config: TrainConfig) -> SplitIndex:
     if config.validation.split is not None:
         read_split(data, config.data.modality, config.validation.split)
     index = train_index(config.data)
+    check_cache(config.cluster.cache, index, config.data.shuffle_window_shards)
     if config.data.text_embeddings == "cached":
         check_cache_exists(config, index)
     return index
@@ -135,7 +137,12 @@ def with_absolute_paths(config: TrainConfig) -> TrainConfig:
     run = config.run.model_copy(update={"output": absolute(config.run.output)})
     log = config.training.sample_log
     training = config.training.model_copy(update={"sample_log": log and os.path.abspath(log)})
-    return config.model_copy(update={"model": model, "data": data, "run": run, "training": training})
+    folder = config.cluster.cache.folder
+    cache = config.cluster.cache.model_copy(update={"folder": folder and os.path.abspath(folder)})
+    cluster = config.cluster.model_copy(update={"cache": cache})
+    return config.model_copy(
+        update={"model": model, "data": data, "run": run, "training": training, "cluster": cluster}
+    )
 
 
 def absolute(location: str) -> str:

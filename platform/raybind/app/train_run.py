@@ -98,8 +98,7 @@ def _train(
         seed=config.run.seed,
         batching=plan.batching,
         total_steps=plan.schedule.total_steps,
-        num_workers=config.cluster.num_workers,
-        reader_cpus=config.cluster.reader_cpus,
+        cluster=config.cluster,
     )
     storage = run_storage(config)
     arguments = {

@@ -97,6 +97,16 @@ class ValidationConfig(Config):
     """Prompt templates, each with one `{}` for the class name; null takes OpenCLIP's 80 in the modality's words."""
 
 
+class CacheConfig(Config):
+    """Copies of shards on the disk of each machine that reads, for data in object storage."""
+
+    folder: str | None = None
+    """A local folder for whole shards, kept from epoch to epoch and from run to run; null: every sample is read from
+    the data set's root by a request of its own."""
+    max_gb: float = Field(default=200, gt=0)
+    """Its size, 10^9 bytes; what was not read for longest is deleted. It must hold a shuffle window."""
+
+
 class ClusterConfig(Config):
     """What the run takes of the Ray cluster."""
 
@@ -110,6 +120,7 @@ class ClusterConfig(Config):
     """Threads of torch's operators in a worker."""
     reader_cpus: float = Field(default=1, gt=0)
     """CPUs of one reading task; what the workers leave over decides how many read at once."""
+    cache: CacheConfig = CacheConfig()
     max_failures: int = Field(default=3, ge=0)
     """Times the run restarts from its newest checkpoint when a worker dies."""
 

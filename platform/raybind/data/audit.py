@@ -94,7 +94,7 @@ def audit_shard(index: SplitIndex, shard: int, config: DataConfig, shape: InputS
             metadata, media = read_sample(index, number)
             texts = _check(metadata, media, config, shape)
         except DataError as error:
-            bad.append(BadSample(index.shard_names[shard], str(index.ids[number]), error.cause, str(error)))
+            bad.append(BadSample(index.shards[shard].name, str(index.ids[number]), error.cause, str(error)))
             continue
         seen.append(Seen(id=metadata.id, digest=_digest(media)))
         views.update(view for view in VIEWS if getattr(metadata.texts, view))

@@ -84,9 +84,9 @@ class SplitIndex:
     """Rooted at `<root>/<modality>`."""
     modality: str
     split: str
-    shard_names: tuple[str, ...]
+    shards: tuple[ShardEntry, ...]
     shard_sizes: tuple[int, ...]
-    """Samples per shard; they sum to N."""
+    """Samples per shard that are read; they sum to N."""
     ids: np.ndarray
     """(N,) str"""
     shard: np.ndarray
@@ -106,6 +106,10 @@ class SplitIndex:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def shard_name(self, i: int) -> str:
+        """The file that holds sample `i`."""
+        return self.shards[self.shard[i]].name
+
     def without(self, ids: Collection[str]) -> "SplitIndex":
         """The same split with some samples left out; ids that are not there change nothing."""
         kept = np.flatnonzero(~np.isin(self.ids, list(ids)))
@@ -114,7 +118,7 @@ class SplitIndex:
         left_out = "\n".join(sorted(set(self.ids.tolist()) - set(self.ids[kept].tolist())))
         return replace(
             self,
-            shard_sizes=tuple(np.bincount(self.shard[kept], minlength=len(self.shard_names)).tolist()),
+            shard_sizes=tuple(np.bincount(self.shard[kept], minlength=len(self.shards)).tolist()),
             **{name: getattr(self, name)[kept] for name in ("ids", "shard", "offset", "length", "crc32", "row")},
             digest=hashlib.sha256(f"{self.digest}\n{left_out}".encode()).hexdigest(),
         )
@@ -187,7 +191,7 @@ def read_split(root: Storage, modality: str, split: str) -> SplitIndex:
         storage=storage,
         modality=modality,
         split=split,
-        shard_names=tuple(shard.name for shard in entry.shards),
+        shards=entry.shards,
         shard_sizes=tuple(shard.num_samples for shard in entry.shards),
         ids=np.asarray(columns["id"].to_pylist(), dtype=np.str_),
         shard=columns["shard"].to_numpy(),

@@ -17,6 +17,7 @@ from raybind.data.faults import BadSample
 from raybind.data.manifest import SplitIndex
 from raybind.data.order import sample_generator
 from raybind.data.sample import MediaFile, SampleMetadata
+from raybind.data.shard_cache import ShardCache
 from raybind.data.shard_reader import read_sample
 from raybind.data.text_cache import TextCache
 from raybind.data.texts import all_texts, texts_of, view_of
@@ -69,6 +70,8 @@ class SampleReader:
     seed: int
     text_cache: TextCache | None = None
     """Where the embeddings of the texts that are trained on come from; None leaves them to the language encoder."""
+    shard_cache: ShardCache | None = None
+    """Where copies of whole shards are kept; None asks the data set's storage for every sample."""
 
     def read(self, number: int, epoch: int | None, on_retry: Callable[[], None] | None = None) -> DecodedSample:
         """Read one sample.
@@ -105,7 +108,7 @@ class SampleReader:
         arrays = {
             "number": np.asarray(numbers, dtype=np.int64),
             "id": self.index.ids[np.asarray(numbers, dtype=np.int64)],
-            "shard": np.asarray([self.index.shard_names[self.index.shard[number]] for number in numbers]),
+            "shard": np.asarray([self.index.shard_name(number) for number in numbers]),
             "retries": np.asarray([retries.count(number) for number in numbers]),
             "fault": np.asarray([result.cause if isinstance(result, DataError) else "" for result in results]),
             "fault_detail": np.asarray([str(result) if isinstance(result, DataError) else "" for result in results]),
@@ -119,7 +122,7 @@ class SampleReader:
         return arrays
 
     def _fetch(self, number: int, epoch: int | None, on_retry: Callable[[], None] | None) -> _View:
-        metadata, media = read_sample(self.index, number, on_retry)
+        metadata, media = read_sample(self.index, number, on_retry, self.shard_cache)
         generator = None if epoch is None else sample_generator(self.seed, epoch, number, "view")
         frame, file = choose_frame(media, None if generator is None else int(generator.integers(len(media))))
         with self._naming(number):
@@ -154,7 +157,9 @@ class SampleReader:
             except DataError as error:
                 return error
 
-        if self.index.storage.is_local:
+        if self.shard_cache is not None:
+            self.shard_cache.fill(self.index, {int(self.index.shard[number]) for number in numbers})
+        if self.index.storage.is_local or (self.shard_cache is not None and self.text_cache is None):
             yield from map(fetch, numbers)
             return
         with ThreadPoolExecutor(MAX_PARALLEL_READS) as pool:
@@ -171,7 +176,7 @@ class SampleReader:
         try:
             yield
         except DataError as error:
-            shard = self.index.shard_names[self.index.shard[number]]
+            shard = self.index.shard_name(number)
             raise DataError(f"{shard}: sample {self.index.ids[number]}: {error}", error.cause) from None
 
 

@@ -15,6 +15,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from raybind.data.manifest import SplitIndex
 from raybind.data.sample import MediaFile, SampleMetadata
+from raybind.data.shard_cache import ShardCache
 from raybind.errors import DataError
 
 MAX_PARALLEL_READS = 32
@@ -25,7 +26,7 @@ _HEAD_BYTES = 8192
 
 
 def read_sample(
-    index: SplitIndex, i: int, on_retry: Callable[[], None] | None = None
+    index: SplitIndex, i: int, on_retry: Callable[[], None] | None = None, cache: ShardCache | None = None
 ) -> tuple[SampleMetadata, tuple[MediaFile, ...]]:
     """Read sample `i` of a split.
 
@@ -33,6 +34,7 @@ def read_sample(
 
     Args:
         on_retry: called before each further try.
+        cache: where copies of whole shards are kept.
     Returns: its metadata and its media members in the order of the shard.
     Raises:
         DataError: the shard is missing or ends early, the bytes do not match their CRC-32, or they are not the sample
@@ -46,9 +48,9 @@ def read_sample(
         reraise=True,
     )
     try:
-        return _parse(str(index.ids[i]), attempts(_read_bytes, index, i, on_retry))
+        return _parse(str(index.ids[i]), attempts(_read_bytes, index, i, on_retry, cache))
     except _Damage as damage:
-        shard = f"{index.storage.root}/{index.shard_names[index.shard[i]]}"
+        shard = f"{index.storage.root}/{index.shard_name(i)}"
         raise DataError(f"{shard}: sample {index.ids[i]}: {damage}", damage.cause) from None
 
 
@@ -57,7 +59,7 @@ def read_metadata(index: SplitIndex, i: int) -> SampleMetadata:
 
     Raises: DataError: as `read_sample`.
     """
-    name, offset, length = index.shard_names[index.shard[i]], int(index.offset[i]), int(index.length[i])
+    name, offset, length = index.shard_name(i), int(index.offset[i]), int(index.length[i])
     try:
         head = index.storage.read_range(name, offset, min(length, _HEAD_BYTES))
         size = tarfile.BLOCKSIZE + tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "strict").size
@@ -87,10 +89,13 @@ class _WrongBytes(_Damage):
     """Bytes that may be right at the next try."""
 
 
-def _read_bytes(index: SplitIndex, i: int, on_retry: Callable[[], None] | None) -> bytes:
-    name, length = index.shard_names[index.shard[i]], int(index.length[i])
+def _read_bytes(index: SplitIndex, i: int, on_retry: Callable[[], None] | None, cache: ShardCache | None) -> bytes:
+    name, length = index.shard_name(i), int(index.length[i])
     try:
-        data = index.storage.read_range(name, int(index.offset[i]), length, on_retry)
+        if cache is None:
+            data = index.storage.read_range(name, int(index.offset[i]), length, on_retry)
+        else:
+            data = cache.read_range(index, int(index.shard[i]), int(index.offset[i]), length, on_retry)
     except FileNotFoundError:
         raise _Damage("the shard is missing; pack it again", cause="shard is missing") from None
     if len(data) < length:

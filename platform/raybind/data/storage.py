@@ -11,7 +11,7 @@ broken part is read again.
 import io
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -46,11 +46,20 @@ class Storage:
 
     def read(self, key: str) -> bytes:
         """The whole object. Raises: FileNotFoundError."""
-        file = self._patiently(lambda: self.filesystem.open_input_file(self._path(key)))
+        return b"".join(self.read_parts(key))
+
+    def read_parts(self, key: str, on_retry: Callable[[], None] | None = None) -> Iterator[bytes]:
+        """The whole object, in parts.
+
+        Args:
+            on_retry: called before each further try.
+        Raises: FileNotFoundError; OSError: object storage did not answer as it should for `PATIENCE_SECONDS`.
+        """
+        file = self._patiently(lambda: self.filesystem.open_input_file(self._path(key)), on_retry)
         with file:
             size = file.size()
-            parts = [(first, min(_PART_BYTES, size - first)) for first in range(0, size, _PART_BYTES)]
-            return b"".join(self._patiently(partial(file.read_at, length, first)) for first, length in parts)
+            for first in range(0, size, _PART_BYTES):
+                yield self._patiently(partial(file.read_at, min(_PART_BYTES, size - first), first), on_retry)
 
     def read_range(self, key: str, offset: int, length: int, on_retry: Callable[[], None] | None = None) -> bytes:
         """`length` bytes from `offset` of an object that does not change; fewer where it ends early.

@@ -126,7 +126,7 @@ class TextCache:
         return _by_digest(self.storage.read(PROMPTS_NAME), self.row_bytes)
 
     def _read_rows(self, i: int, place: int, number: int) -> bytes:
-        shard = self.index.shard_names[self.index.shard[i]]
+        shard = self.index.shard_name(i)
         offset = (int(self.first_row[i]) + place) * self.row_bytes
         return self.storage.read_range(rows_name(shard), offset, number * self.row_bytes)
 
@@ -150,7 +150,7 @@ def open_cache(index: SplitIndex, key: str) -> TextCache | None:
         return None
     storage = index.storage.below(f"{FOLDER}/{key}")
     with ThreadPoolExecutor(MAX_PARALLEL_READS) as pool:
-        files = pool.map(lambda shard: storage.read(places_name(shard)), index.shard_names)
+        files = pool.map(lambda shard: storage.read(places_name(shard.name)), index.shards)
         places = [np.load(io.BytesIO(file)) for file in files]
     return TextCache(
         storage=storage,

@@ -25,7 +25,7 @@ def audit_shards(
     Yields: each shard's audit as its task ends. Raises: RayBindError: the storage could not be reached.
     """
     references = {split: ray.put(index) for split, index in indices.items()}
-    rows = [{"split": split, "shard": n} for split, index in indices.items() for n in range(len(index.shard_names))]
+    rows = [{"split": split, "shard": n} for split, index in indices.items() for n in range(len(index.shards))]
 
     def audit(batch: pa.Table) -> pa.Table:
         row = batch.to_pylist()[0]

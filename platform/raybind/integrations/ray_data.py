@@ -26,9 +26,11 @@ from ray.data._internal.execution.execution_callback import ExecutionCallback
 from ray.data.block import Block, BlockAccessor, BlockMetadata
 
 from raybind.config.data import DataConfig
+from raybind.config.train import ClusterConfig
 from raybind.data.manifest import SplitIndex
 from raybind.data.order import Batching, Cursor, epoch_order
 from raybind.data.reader import Arrays, SampleReader
+from raybind.data.shard_cache import ShardCache
 from raybind.data.text_cache import TextCache
 from raybind.model.input_shape import InputShape
 
@@ -52,13 +54,12 @@ class StreamPlan:
     seed: int
     batching: Batching
     total_steps: int
-    num_workers: int
-    reader_cpus: float
+    cluster: ClusterConfig
 
     @property
     def micro_batch_size(self) -> int:
         """Samples of one block."""
-        return self.batching.global_batch_size // self.num_workers
+        return self.batching.global_batch_size // self.cluster.num_workers
 
     @property
     def micro_batches_per_task(self) -> int:
@@ -74,7 +75,7 @@ class MicroBatches(Datasource):
     def __init__(self, plan: StreamPlan, steps: range) -> None:
         super().__init__()
         self._plan = plan
-        numbers = range(steps.start * plan.num_workers, steps.stop * plan.num_workers)
+        numbers = range(steps.start * plan.cluster.num_workers, steps.stop * plan.cluster.num_workers)
         self._tasks = [
             numbers[first : first + plan.micro_batches_per_task]
             for first in range(0, len(numbers), plan.micro_batches_per_task)
@@ -103,15 +104,16 @@ def training_dataset(plan: StreamPlan, steps: range) -> Dataset:
     """Every micro-batch of some steps; nothing before them is read."""
     source = MicroBatches(plan, steps)
     # Ray splits the blocks of a source with fewer tasks than the parallelism it has in mind, unless that is given.
-    return ray.data.read_datasource(source, override_num_blocks=source.num_tasks, num_cpus=plan.reader_cpus)
+    return ray.data.read_datasource(source, override_num_blocks=source.num_tasks, num_cpus=plan.cluster.reader_cpus)
 
 
 def _read(plan: StreamPlan, micro_batches: range) -> Iterator[Block]:
     index = _fetched(plan.index)
     cache = _fetched(plan.text_cache) if plan.text_cache is not None else None
-    reader = SampleReader(index, plan.config, plan.shape, plan.seed, cache)
+    copies = plan.cluster.cache
+    reader = SampleReader(index, plan.config, plan.shape, plan.seed, cache, _shard_cache(copies.folder, copies.max_gb))
     for number in micro_batches:
-        step, rank = divmod(number, plan.num_workers)
+        step, rank = divmod(number, plan.cluster.num_workers)
         cursor = plan.batching.cursor_at(step)
         order = epoch_order(index.shard_sizes, plan.seed, cursor.epoch, plan.config.shuffle_window_shards)
         first = cursor.position + rank * plan.micro_batch_size
@@ -134,6 +136,11 @@ def _fetched(reference: Any) -> Any:
     return ray.get(reference)
 
 
+@lru_cache(maxsize=1)
+def _shard_cache(folder: str | None, max_gb: float) -> ShardCache | None:
+    return ShardCache(folder, max_gb) if folder is not None else None
+
+
 def lap_datasets(plan: StreamPlan, newest_cursor: Callable[[], Cursor]) -> dict[str, Callable[[], Dataset]]:
     """For `TorchTrainer(datasets=...)`: called at every start of the workers, so a restart reads on at the cursor.
 
@@ -145,7 +152,7 @@ def lap_datasets(plan: StreamPlan, newest_cursor: Callable[[], Cursor]) -> dict[
         first = plan.batching.step_at(newest_cursor())
         return training_dataset(plan, range(first, steps.stop) if first in steps else steps)
 
-    laps = lap_steps(plan.total_steps, plan.num_workers)
+    laps = lap_steps(plan.total_steps, plan.cluster.num_workers)
     return {_lap_name(lap): partial(build, steps) for lap, steps in enumerate(laps)}
 
 

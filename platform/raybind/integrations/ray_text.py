@@ -114,7 +114,7 @@ class _ShardActor(_TextActor):
         samples = np.flatnonzero(index.shard == shard)
         texts = [all_texts(metadata.texts) for metadata in read_many_metadata(index, samples.tolist())]
         flat = [text for sample in texts for text in sample]
-        write_shard(self._output, index.shard_names[shard], texts, self.embed(flat))
+        write_shard(self._output, index.shards[shard].name, texts, self.embed(flat))
         return len(flat)
 
 

@@ -67,9 +67,9 @@ def test_shard_n_holds_the_same_stretch_in_every_modality(source: JsonlSource, t
     shards = {}
     for modality in ("image", "depth"):
         index = read_split(root, modality, "train")
-        shards[modality] = {index.shard_names[shard]: [] for shard in index.shard}
+        shards[modality] = {index.shards[shard].name: [] for shard in index.shard}
         for sample_id, shard in zip(index.ids, index.shard, strict=True):
-            shards[modality][index.shard_names[shard]].append(str(sample_id))
+            shards[modality][index.shards[shard].name].append(str(sample_id))
     assert shards["image"] == {"train-000000.tar": ["s0", "s1"], "train-000001.tar": ["s2", "s3"]}
     assert shards["depth"] == {"train-000000.tar": ["s1"], "train-000001.tar": ["s3"]}
 

@@ -68,6 +68,6 @@ def test_a_range_over_two_samples_is_found(index: SplitIndex) -> None:
     length = index.length.copy()
     length[0] += length[1]
     crc32 = index.crc32.copy()
-    crc32[0] = zlib.crc32(index.storage.read_range(index.shard_names[0], 0, int(length[0])))
+    crc32[0] = zlib.crc32(index.storage.read_range(index.shards[0].name, 0, int(length[0])))
     with pytest.raises(DataError, match=r"sample a: its bytes hold the samples \['a', 'b'\]"):
         read_sample(replace(index, length=length, crc32=crc32), 0)
