@@ -1,22 +1,20 @@
 """Running an audit: shards in parallel, then the report on the console and in files."""
 
-import time
 from collections.abc import Iterable
 
 from rich import filesize
 
 from raybind.app.audit import indices
 from raybind.app.console import console
+from raybind.app.shard_progress import ShardProgress
 from raybind.config.audit import AuditConfig
-from raybind.data.audit import VIEWS, AuditReport, ShardAudit, report
+from raybind.data.audit import VIEWS, AuditReport, report
 from raybind.data.faults import BadSample, to_jsonl
 from raybind.data.storage import open_storage
 from raybind.evaluation.sheet import Sheet, sheet_table, sheets_markdown
 from raybind.integrations.ray_audit import audit_shards
 from raybind.integrations.ray_cluster import connect
 from raybind.modalities import get_modality
-
-_LINE_EVERY_SECONDS = 5.0
 
 
 def run(config: AuditConfig) -> None:
@@ -25,7 +23,9 @@ def run(config: AuditConfig) -> None:
     shape = get_modality(data.modality).input_shape(config.image_size, data.preprocess)
     connect()
     total = sum(len(index.shards) for index in splits.values())
-    shards = _show(audit_shards(splits, data, shape, config.num_cpus), total)
+    audited = audit_shards(splits, data, shape, config.num_cpus)
+    progress = ShardProgress(console, "read", "samples")
+    shards = list(progress.show(audited, total, lambda shard: len(shard.seen) + len(shard.bad)))
     found = report(next(iter(splits.values())), data.text_source, shards)
     bad = [sample for shard in shards for sample in shard.bad]
     sheets = _sheets(found, bad)
@@ -36,22 +36,6 @@ def run(config: AuditConfig) -> None:
     output.write("audit.md", sheets_markdown(sheets).encode())
     output.write("skip.jsonl", to_jsonl(bad).encode())
     console.print(f"audit.json, audit.md and skip.jsonl ({len(bad)} samples) are in {config.output}")
-
-
-def _show(shards: Iterable[ShardAudit], total: int) -> list[ShardAudit]:
-    """Gather, with a line every few seconds."""
-    start = last = time.monotonic()
-    found: list[ShardAudit] = []
-    num_samples = 0
-    for shard in shards:
-        found.append(shard)
-        num_samples += len(shard.seen) + len(shard.bad)
-        now = time.monotonic()
-        if now - last >= _LINE_EVERY_SECONDS or len(found) == total:
-            last, elapsed = now, now - start
-            left = elapsed / len(found) * (total - len(found))
-            console.print(f"read {len(found)}/{total} shards, {num_samples / elapsed:.0f} samples/s, {left:.0f} s left")
-    return found
 
 
 def _sheets(found: AuditReport, bad: Iterable[BadSample]) -> list[Sheet]:

@@ -1,9 +1,7 @@
 """Running a text embedding: shards, then prompts, then the record that says the cache is complete."""
 
-import time
-from collections.abc import Iterator
-
 from raybind.app.console import console
+from raybind.app.shard_progress import ShardProgress
 from raybind.app.validation import spread
 from raybind.config.train import TrainConfig
 from raybind.data.manifest import SplitIndex, read_manifest, read_split
@@ -19,8 +17,6 @@ from raybind.model.architecture import encoder_architecture, read_architecture
 from raybind.model.base import load_base
 from raybind.model.prompts import modality_templates
 from raybind.training.text_embeddings import key_of
-
-_LINE_EVERY_SECONDS = 5.0
 
 
 def run(config: TrainConfig) -> None:
@@ -57,20 +53,9 @@ def _embed_shards(config: TrainConfig, actors: TextActors, indices: dict[str, Sp
     if len(work) < len(shards):
         console.print(f"{len(shards) - len(work)} of {len(shards)} shards are embedded already")
     if work:
-        _show(embed_shards(actors, config.model, indices, work, cache), len(work))
-
-
-def _show(shards: Iterator[int], total: int) -> None:
-    """A line every few seconds."""
-    start = last = time.monotonic()
-    texts = 0
-    for done, num_texts in enumerate(shards, start=1):
-        texts += num_texts
-        now = time.monotonic()
-        if now - last >= _LINE_EVERY_SECONDS or done == total:
-            last, elapsed = now, now - start
-            left = elapsed / done * (total - done)
-            console.print(f"embedded {done}/{total} shards, {texts / elapsed:.0f} texts/s, {left:.0f} s left")
+        embedded = embed_shards(actors, config.model, indices, work, cache)
+        for _ in ShardProgress(console, "embedded", "texts").show(embedded, len(work), lambda num_texts: num_texts):
+            pass
 
 
 def _prompts(config: TrainConfig, indices: dict[str, SplitIndex]) -> list[str]:

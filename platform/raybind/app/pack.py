@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from raybind.app.cli import run_job
-from raybind.app.pack_console import print_summary, show_progress
+from raybind.app.pack_console import print_summary
+from raybind.app.shard_progress import ShardProgress
 from raybind.config.pack import PackConfig
 from raybind.construction.pack_chunk import ChunkPacker
 from raybind.construction.pack_plan import PackPlan, make_plan
@@ -79,7 +80,8 @@ def _pack(console: Console, config: PackConfig, job: _Job) -> None:
         start_ray(config.num_cpus)
         packer = ChunkPacker(job.source, job.root, job.plan.digest)
         num_shards = sum(len(modalities) for _, modalities in work)
-        packed += show_progress(console, pack_chunks(packer, work, config.num_cpus), num_shards)
+        shards = pack_chunks(packer, work, config.num_cpus)
+        packed += ShardProgress(console, "packed", "samples").show(shards, num_shards, lambda one: len(one.shard.ids))
     try:
         finish(job.root, job.plan, job.source.name, job.modalities, packed)
     except DataError:

@@ -1,24 +1,15 @@
-"""What the packing job says on the console: progress while it runs, a summary of what was and was not packed."""
+"""What the packing job says on the console in the end: what was and was not packed."""
 
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from rich import filesize
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from raybind.construction.pack_chunk import FailedSample, PackedShard
+from raybind.construction.pack_chunk import FailedSample
 from raybind.construction.pack_report import PackReport
 
-_LINE_EVERY_SECONDS = 5.0
 _EXAMPLES = 3
-
-
-def show_progress(console: Console, shards: Iterable[PackedShard], total: int) -> Iterator[PackedShard]:
-    """Pass shards on and show how far the packing is: a bar on a terminal, a line every few seconds elsewhere."""
-    track = _bar if console.is_terminal else _lines
-    return track(console, shards, total)
 
 
 def print_summary(console: Console, report: PackReport, modalities: Iterable[str]) -> None:
@@ -44,32 +35,3 @@ def _causes(failed: Iterable[FailedSample]) -> Table:
         more = ", ..." if len(ids) > _EXAMPLES else ""
         table.add_row(modality, cause, str(len(ids)), ", ".join(ids[:_EXAMPLES]) + more)
     return table
-
-
-def _bar(console: Console, shards: Iterable[PackedShard], total: int) -> Iterator[PackedShard]:
-    columns = (
-        TextColumn("packing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("shards  {task.fields[rate]:.0f} samples/s  time left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        task, start, samples = progress.add_task("", total=total, rate=0.0), time.monotonic(), 0
-        for shard in shards:
-            samples += len(shard.shard.ids)
-            progress.update(task, advance=1, rate=samples / (time.monotonic() - start))
-            yield shard
-
-
-def _lines(console: Console, shards: Iterable[PackedShard], total: int) -> Iterator[PackedShard]:
-    start = last = time.monotonic()
-    samples = 0
-    for done, shard in enumerate(shards, start=1):
-        samples += len(shard.shard.ids)
-        now = time.monotonic()
-        if now - last >= _LINE_EVERY_SECONDS or done == total:
-            last, elapsed = now, now - start
-            left = elapsed / done * (total - done)
-            console.print(f"packed {done}/{total} shards, {samples / elapsed:.0f} samples/s, {left:.0f} s left")
-        yield shard
