@@ -1,6 +1,9 @@
 """Symmetric InfoNCE over the global batch.
 
-Legend: B local batch, G global batch (B * world_size), E embedding_dim.
+Similarities are compared a chunk of rows at a time, and computed again in the backward pass, so that no B x G matrix is
+ever held.
+
+Legend: B local batch, G global batch (B * world_size), C rows of a chunk, E embedding_dim.
 """
 
 from typing import Any
@@ -9,6 +12,10 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+CHUNK_BYTES = 64 << 20
+"""Of a chunk's similarities; the backward pass holds about three times as much."""
 
 
 def contrastive_loss(modality_BE: Tensor, text_BE: Tensor, scale: Tensor, valid_B: Tensor) -> Tensor:
@@ -30,8 +37,8 @@ def contrastive_loss(modality_BE: Tensor, text_BE: Tensor, scale: Tensor, valid_
     valid_G = gather(valid_B)
     first = _rank() * len(modality_BE)
     target_B = torch.arange(first, first + len(modality_BE), device=modality_BE.device)
-    rows = _rows_loss(scale * modality_BE @ text_GE.T, target_B, valid_G, valid_B)
-    columns = _rows_loss(scale * text_BE @ modality_GE.T, target_B, valid_G, valid_B)
+    rows = _rows_loss(scale * modality_BE, text_GE, target_B, valid_G, valid_B)
+    columns = _rows_loss(scale * text_BE, modality_GE, target_B, valid_G, valid_B)
     world_size = len(modality_GE) // len(modality_BE)
     return (rows + columns) / 2 * world_size / valid_G.sum().clamp(min=1)
 
@@ -62,11 +69,25 @@ class _Gather(torch.autograd.Function):
         return gradient_GE.chunk(dist.get_world_size())[dist.get_rank()]
 
 
-def _rows_loss(logits_BG: Tensor, target_B: Tensor, valid_G: Tensor, valid_B: Tensor) -> Tensor:
+def _rows_loss(rows_BE: Tensor, columns_GE: Tensor, target_B: Tensor, valid_G: Tensor, valid_B: Tensor) -> Tensor:
     """Sum over the valid rows of the cross entropy against the valid columns."""
-    smallest = torch.finfo(logits_BG.dtype).min
-    losses_B = F.cross_entropy(logits_BG.masked_fill(~valid_G, smallest), target_B, reduction="none")
-    return losses_B.masked_fill(~valid_B, 0).sum()
+    chunk = max(1, CHUNK_BYTES // (4 * len(columns_GE)))
+    if len(rows_BE) <= chunk:
+        return _chunk_loss(rows_BE, columns_GE, target_B, valid_G, valid_B)
+    chunks = zip(rows_BE.split(chunk), target_B.split(chunk), valid_B.split(chunk), strict=True)
+    total = rows_BE.new_zeros(())
+    for rows_CE, target_C, valid_C in chunks:
+        total = total + checkpoint(
+            _chunk_loss, rows_CE, columns_GE, target_C, valid_G, valid_C, use_reentrant=False, preserve_rng_state=False
+        )
+    return total
+
+
+def _chunk_loss(rows_CE: Tensor, columns_GE: Tensor, target_C: Tensor, valid_G: Tensor, valid_C: Tensor) -> Tensor:
+    smallest = torch.finfo(rows_CE.dtype).min
+    logits_CG = (rows_CE @ columns_GE.T).masked_fill(~valid_G, smallest)
+    losses_C = F.cross_entropy(logits_CG, target_C, reduction="none")
+    return losses_C.masked_fill(~valid_C, 0).sum()
 
 
 def _rank() -> int:

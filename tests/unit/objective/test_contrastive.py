@@ -1,8 +1,10 @@
 """The contrastive loss: against its definition, and with samples that could not be read."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 
+from raybind.objective import contrastive
 from raybind.objective.contrastive import contrastive_loss
 
 
@@ -41,3 +43,16 @@ def test_nothing_readable_is_no_loss_and_no_gradient() -> None:
     assert loss == 0
     assert x.grad is not None
     assert not x.grad.any()
+
+
+def test_chunks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = []
+    for rows_of_a_chunk in (50, 7):
+        monkeypatch.setattr(contrastive, "CHUNK_BYTES", rows_of_a_chunk * 4 * 50)
+        x, y, scale = features(50)
+        valid = torch.arange(50) % 9 != 4
+        loss = contrastive_loss(x, y, scale, valid)
+        loss.backward()
+        results.append([loss.detach(), x.grad, y.grad, scale.grad])
+    for whole, chunked in zip(*results, strict=True):
+        torch.testing.assert_close(chunked, whole, rtol=1e-6, atol=1e-8)
