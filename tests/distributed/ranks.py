@@ -19,7 +19,7 @@ from raybind.training.engine import TorchEngine
 from raybind.training.ports import Engine
 from raybind.training.step import train_step
 
-GLOBAL_BATCH = 8
+GLOBAL_BATCH = 16
 
 
 def start(rank: int, world_size: int, rendezvous: Path, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
@@ -55,11 +55,11 @@ def share(batch: Batch, rank: int, world_size: int) -> Batch:
     return Batch(batch.pixel_values[rows], batch.texts[rows], batch.kept_BM[rows], batch.valid_B[rows])
 
 
-def steps(engine: Engine, rank: int, world_size: int, first: int, last: int) -> list[float]:
+def steps(engine: Engine, rank: int, world_size: int, first: int, last: int, grad_accum_steps: int = 1) -> list[float]:
     """Losses of the global batch, step by step."""
     losses = []
     for step in range(first, last):
-        loss = train_step(engine, share(global_batch(step), rank, world_size), lr=2e-3).loss
+        loss = train_step(engine, share(global_batch(step), rank, world_size), 5e-4, grad_accum_steps).loss
         if world_size > 1:
             dist.all_reduce(loss)
         losses.append(loss.item() / world_size)
@@ -90,6 +90,34 @@ def zero_run(
         losses += steps(engine, rank, world_size, num_steps // 2, num_steps)
         encoded = engine.encode(share(global_batch(99), rank, world_size).pixel_values)
         results.append((losses, engine.parameters() | {"encoded": encoded}))
+    return results
+
+
+Trained = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]
+"""Gradients of the first step, and parameters after the last."""
+
+
+def trained(engine: Engine, rank: int, world_size: int, num_steps: int, grad_accum_steps: int) -> Trained:
+    """The first step's gradients are read off AdamW's first moments, which are a tenth of them then."""
+    steps(engine, rank, world_size, 0, 1, grad_accum_steps)
+    moments = engine.optimizer_state().exp_avg
+    steps(engine, rank, world_size, 1, num_steps, grad_accum_steps)
+    return moments, engine.parameters()
+
+
+def exact_reference(config: TrainConfig, num_steps: int) -> Trained:
+    """One process, plain torch, the whole batch at once."""
+    model, _ = build_model(config.model, seed=0)
+    return trained(TorchEngine(model, config.optimizer), 0, 1, num_steps, 1)
+
+
+def exact_run(rank: int, world_size: int, configs: list[TrainConfig], num_steps: int) -> list[Trained]:
+    """One run per configuration."""
+    results = []
+    for config in configs:
+        model, _ = build_model(config.model, seed=0)
+        engine = DeepSpeedEngine(model, config)
+        results.append(trained(engine, rank, world_size, num_steps, config.training.grad_accum_steps))
     return results
 
 

@@ -14,7 +14,7 @@ from tests.distributed import ranks
 STAGES = (0, 1, 2, 3)
 
 
-def make_config(base_weights: Path, stage: int, world_size: int) -> TrainConfig:
+def make_config(base_weights: Path, stage: int, world_size: int, grad_accum_steps: int = 1) -> TrainConfig:
     return TrainConfig.model_validate(
         {
             "run": {"name": "test"},
@@ -25,7 +25,12 @@ def make_config(base_weights: Path, stage: int, world_size: int) -> TrainConfig:
             },
             "optimizer": {"pretrained_lr_coefficient": 0.5},
             "schedule": {"warmup_steps": 0},
-            "training": {"global_batch_size": ranks.GLOBAL_BATCH, "precision": "fp32", "zero_stage": stage},
+            "training": {
+                "global_batch_size": ranks.GLOBAL_BATCH,
+                "grad_accum_steps": grad_accum_steps,
+                "precision": "fp32",
+                "zero_stage": stage,
+            },
             "cluster": {"num_workers": world_size},
         }
     )
@@ -58,10 +63,27 @@ def test_every_zero_stage_gives_the_loss_curve_of_one_process(base_weights: Path
     ):
         assert stage_losses == pytest.approx(losses, abs=1e-5), f"ZeRO stage {stage}"
         encoded = stage_parameters.pop("encoded")
-        assert encoded.norm(dim=1) == pytest.approx(torch.ones(4).numpy(), abs=1e-5)
+        assert encoded.norm(dim=1) == pytest.approx(torch.ones(ranks.GLOBAL_BATCH // 2).numpy(), abs=1e-5)
         assert stage_parameters.keys() == parameters.keys()
         worst = max(relative(stage_parameters[name], parameters[name]) for name in parameters)
         assert worst < 2e-3, f"ZeRO stage {stage}: {worst}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_ranks_stages_and_accumulation_change_nothing(world_size: int, base_weights: Path, tmp_path: Path) -> None:
+    """Gradients of the first step and parameters after ten, against plain torch in one process on the whole batch."""
+    gradients, parameters = ranks.exact_reference(make_config(base_weights, 0, 1), 10)
+    settings = [(stage, parts) for stage in STAGES for parts in (1, 4)]
+    configs = [make_config(base_weights, stage, world_size, parts) for stage, parts in settings]
+    for setting, found in zip(settings, run_ranks(tmp_path, world_size, ranks.exact_run, configs, 10), strict=True):
+        worst = [
+            max((relative(tensors[name], expected[name]), name) for name in expected)
+            for tensors, expected in zip(found, (gradients, parameters), strict=True)
+        ]
+        print(f"{world_size} ranks, ZeRO stage {setting[0]}, {setting[1]} parts: {worst}")
+        assert worst[0][0] < 2e-6, setting
+        assert worst[1][0] < 5e-5, setting
 
 
 @pytest.mark.slow

@@ -69,6 +69,9 @@ class TrainingConfig(Config):
 
     global_batch_size: int = Field(default=1024, ge=2)
     """Samples of one optimizer step over all workers; all of them are each other's negatives (Table 12)."""
+    grad_accum_steps: int = Field(default=1, ge=1)
+    """Parts in which a worker encodes its share of the global batch, for batches that do not fit; the negatives and the
+    gradients are those of the whole batch. More than 1 costs a second forward pass."""
     precision: Literal["fp32", "bf16"] = "bf16"
     """bf16: DeepSpeed's bfloat16 weights with a float32 master copy of what trains."""
     zero_stage: Literal[0, 1, 2, 3] = 2
@@ -155,6 +158,13 @@ class TrainConfig(Config):
                 f"training.global_batch_size={batch} does not divide by cluster.num_workers={workers}; "
                 f"the nearest sizes that do: {batch // workers * workers} and {(batch // workers + 1) * workers}"
             )
+        share, parts = batch // workers, self.training.grad_accum_steps
+        if share % parts:
+            raise ValueError(
+                f"training.grad_accum_steps={parts} does not divide the {share} samples of a worker "
+                f"(training.global_batch_size={batch} over cluster.num_workers={workers}); the nearest that does: "
+                f"{max(n for n in range(1, parts) if share % n == 0)}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -188,5 +198,5 @@ class TrainConfig(Config):
 
     @property
     def micro_batch_size(self) -> int:
-        """Samples one worker encodes per step."""
-        return self.training.global_batch_size // self.cluster.num_workers
+        """Samples one worker encodes at a time."""
+        return self.training.global_batch_size // self.cluster.num_workers // self.training.grad_accum_steps

@@ -66,9 +66,12 @@ class DeepSpeedEngine:
         """See `Engine`."""
         return self._without_training(self._engine.module.language, input_ids)
 
-    def backward(self, loss: Tensor) -> None:
+    def backward(self, loss: Tensor, last: bool = True) -> None:
         """See `Engine`."""
-        self._engine.backward(loss)
+        self._engine.backward(loss, scale_wrt_gas=False)
+        if not last:
+            # It counts the parts of a step here, and updates nothing yet.
+            self._engine.step()
 
     def step(self, lr: float) -> float:
         """See `Engine`."""
@@ -189,6 +192,7 @@ def _partition(parameter: nn.Parameter, value: Tensor) -> Tensor:
 def _deepspeed_config(config: TrainConfig) -> dict[str, Any]:
     return {
         "train_micro_batch_size_per_gpu": config.micro_batch_size,
+        "gradient_accumulation_steps": config.training.grad_accum_steps,
         "gradient_clipping": config.optimizer.max_grad_norm or 0.0,
         "zero_optimization": {"stage": config.training.zero_stage},
         "zero_allow_untested_optimizer": True,

@@ -28,6 +28,16 @@ class Batch:
     valid_B: Tensor
     """bool, false where the sample could not be read."""
 
+    def split(self, num_parts: int) -> "list[Batch]":
+        """The same samples in parts of one size, which `num_parts` must divide."""
+        size = len(self.valid_B) // num_parts
+        rows = [slice(part * size, (part + 1) * size) for part in range(num_parts)]
+        kept_BM = self.kept_BM
+        return [
+            Batch(self.pixel_values[r], self.texts[r], None if kept_BM is None else kept_BM[r], self.valid_B[r])
+            for r in rows
+        ]
+
 
 @dataclass(frozen=True)
 class Collator:

@@ -31,10 +31,10 @@ class TorchEngine:
         """See `Engine`."""
         return self._without_training(self.model.language, input_ids)
 
-    def backward(self, loss: Tensor) -> None:
+    def backward(self, loss: Tensor, last: bool = True) -> None:
         """See `Engine`."""
         loss.backward()
-        if dist.is_available() and dist.is_initialized():
+        if last and dist.is_available() and dist.is_initialized():
             for parameter in self._named().values():
                 assert parameter.grad is not None
                 dist.all_reduce(parameter.grad, op=dist.ReduceOp.SUM)

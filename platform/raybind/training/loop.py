@@ -63,7 +63,7 @@ class Loop:
             arrays = record.waiting_for(batches)
             self._log_samples(step, arrays)
             lr = self.schedule.lr(step)
-            result = train_step(self.engine, self.collate(arrays), lr)
+            result = train_step(self.engine, self.collate(arrays), lr, self.config.training.grad_accum_steps)
             record.add(result, lr)
             done = step + 1
             last = done == self.schedule.total_steps

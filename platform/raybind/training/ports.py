@@ -45,8 +45,8 @@ class Engine(Protocol):
         """Unit-norm text embeddings without gradients; every rank calls it equally often."""
         ...
 
-    def backward(self, loss: Tensor) -> None:
-        """Compute gradients, averaged over ranks."""
+    def backward(self, loss: Tensor, last: bool = True) -> None:
+        """Add to the gradients; after the last of a step's calls they are averaged over ranks."""
         ...
 
     def step(self, lr: float) -> float:
