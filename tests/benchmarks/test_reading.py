@@ -34,7 +34,7 @@ from raybind.data.storage import Storage, open_storage
 from raybind.data.writer import ShardWriter, write_manifest
 from raybind.integrations.ray_data import StreamPlan, configure, execution_options, iterate_shard, training_dataset
 from raybind.modalities import get_modality
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, free_port
 
 pytestmark = [pytest.mark.bench, pytest.mark.ray, pytest.mark.s3]
 
@@ -134,18 +134,8 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder, port = tmp_path_factory.mktemp("s3"), free_port()
     keys = {"AWS_ACCESS_KEY_ID": "benchmark", "AWS_SECRET_ACCESS_KEY": "benchmark-secret", "AWS_REGION": "us-east-1"}
     login = f"{keys['AWS_ACCESS_KEY_ID']},{keys['AWS_SECRET_ACCESS_KEY']}"
-    command = [
-        "rclone",
-        "serve",
-        "s3",
-        "--addr",
-        f"127.0.0.1:{port}",
-        "--auth-key",
-        login,
-        "--dir-cache-time",
-        "1s",
-        str(folder),
-    ]
+    address = ["--addr", f"127.0.0.1:{port}", "--auth-key", login]
+    command = ["rclone", "serve", "s3", *address, "--dir-cache-time", "1s", str(folder)]
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**keys, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
             patch.setenv(name, value)
@@ -203,12 +193,6 @@ def signed(key: str) -> str:
     """An address at which curl reads an object."""
     client = boto3.client("s3", config=Config(signature_version="s3v4"))
     return client.generate_presigned_url("get_object", {"Bucket": "bucket", "Key": key})
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_until_up(port: int, seconds: float = 30) -> None:

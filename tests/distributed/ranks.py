@@ -20,6 +20,8 @@ from raybind.training.ports import Engine
 from raybind.training.step import train_step
 
 GLOBAL_BATCH = 16
+PEAK_LR = 5e-4
+"""Of depth (LanguageBind, Table 12)."""
 
 
 def start(rank: int, world_size: int, rendezvous: Path, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
@@ -49,17 +51,16 @@ def global_batch(step: int) -> Batch:
 
 def share(batch: Batch, rank: int, world_size: int) -> Batch:
     """The rows of one rank."""
-    size = GLOBAL_BATCH // world_size
-    rows = slice(rank * size, (rank + 1) * size)
-    assert batch.kept_BM is not None
-    return Batch(batch.pixel_values[rows], batch.texts[rows], batch.kept_BM[rows], batch.valid_B[rows])
+    return batch.split(world_size)[rank]
 
 
-def steps(engine: Engine, rank: int, world_size: int, first: int, last: int, grad_accum_steps: int = 1) -> list[float]:
+def steps(
+    engine: Engine, rank: int, world_size: int, first: int, last: int, lr: float = 2e-3, grad_accum_steps: int = 1
+) -> list[float]:
     """Losses of the global batch, step by step."""
     losses = []
     for step in range(first, last):
-        loss = train_step(engine, share(global_batch(step), rank, world_size), 5e-4, grad_accum_steps).loss
+        loss = train_step(engine, share(global_batch(step), rank, world_size), lr, grad_accum_steps).loss
         if world_size > 1:
             dist.all_reduce(loss)
         losses.append(loss.item() / world_size)
@@ -99,9 +100,9 @@ Trained = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]
 
 def trained(engine: Engine, rank: int, world_size: int, num_steps: int, grad_accum_steps: int) -> Trained:
     """The first step's gradients are read off AdamW's first moments, which are a tenth of them then."""
-    steps(engine, rank, world_size, 0, 1, grad_accum_steps)
+    steps(engine, rank, world_size, 0, 1, PEAK_LR, grad_accum_steps)
     moments = engine.optimizer_state().exp_avg
-    steps(engine, rank, world_size, 1, num_steps, grad_accum_steps)
+    steps(engine, rank, world_size, 1, num_steps, PEAK_LR, grad_accum_steps)
     return moments, engine.parameters()
 
 

@@ -55,11 +55,11 @@ def test_loss_and_gradient_over_two_ranks(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_zero_stage_gives_the_loss_curve_of_one_process(base_weights: Path, tmp_path: Path) -> None:
-    """10 steps, two ranks, with a move to a fresh engine in the middle; against plain torch in one process."""
-    losses, parameters = ranks.reference(make_config(base_weights, 0, 1), 10)
+    """20 steps, two ranks, with a move to a fresh engine in the middle; against plain torch in one process."""
+    losses, parameters = ranks.reference(make_config(base_weights, 0, 1), 20)
     configs = [make_config(base_weights, stage, 2) for stage in STAGES]
     for stage, (stage_losses, stage_parameters) in zip(
-        STAGES, run_ranks(tmp_path, 2, ranks.zero_run, configs, 10), strict=True
+        STAGES, run_ranks(tmp_path, 2, ranks.zero_run, configs, 20), strict=True
     ):
         assert stage_losses == pytest.approx(losses, abs=1e-5), f"ZeRO stage {stage}"
         encoded = stage_parameters.pop("encoded")

@@ -37,6 +37,7 @@ from raybind.model.input_shape import InputShape
 MICRO_BATCHES_PER_LAP = 16_384
 """Of all workers together; Ray spends about 3 KiB and 0.1 ms on each task before the first is read."""
 MAX_SAMPLES_PER_TASK = 512
+"""Half a second of decoding pictures. More would hide more of a task's start, and leave a short run to one reader."""
 MAX_BYTES_PER_TASK = 256 << 20
 """Of one task's pixel values: what a reader that is ahead of the others keeps in the object store."""
 
