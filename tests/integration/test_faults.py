@@ -75,7 +75,7 @@ def test_a_bad_day_of_the_object_storage_changes_nothing(
     assert retries > 0
     assert len(calm) == len(bad_day) == NUM_SAMPLES // BATCH
     for one, other in zip(calm, bad_day, strict=True):
-        for name in ("number", "id", "text", "fault", "pixel_values", "epoch", "position"):
+        for name in ("number", "id", "text", "fault", "prepared", "epoch", "position"):
             np.testing.assert_array_equal(one[name], other[name])
         assert not one["fault"].astype(bool).any()
 

@@ -20,6 +20,7 @@ from raybind.data.writer import ShardWriter, write_manifest
 from raybind.integrations.ray_data import (
     StreamPlan,
     configure,
+    cut_into_tasks,
     execution_options,
     iterate_shard,
     lap_steps,
@@ -114,6 +115,12 @@ def test_a_run_that_starts_at_a_cursor_gets_what_is_left(root: Path, index: Spli
     plan = make_plan(root, index, readers=2, ranks=2)
     for first in (1, plan.batching.steps_per_epoch + 1):
         assert received(plan, range(first, plan.total_steps)) == expected(plan, index)[first:]
+
+
+def test_tasks_cover_their_micro_batches_once_and_grow() -> None:
+    tasks = list(cut_into_tasks(range(3, 100), most=8))
+    assert [number for task in tasks for number in task] == list(range(3, 100))
+    assert [len(task) for task in tasks] == [1, 1, 2, 2, 4, 4, *10 * [8], 3]
 
 
 def test_laps_cover_a_run_once() -> None:

@@ -34,16 +34,15 @@ def read_inputs(name: str) -> tuple[Tensor, Tensor]:
 
 
 def encode(model: BoundModel, pixels: Tensor, kept: Tensor | None) -> dict[str, Tensor]:
-    """The encoder's output and what the recordings show of its inside."""
+    """The encoder's output and what the recordings show of its inside, of which the last block is not whole there."""
     states = []
-    hooks = [
-        layer.register_forward_hook(lambda *call: states.append(call[-1])) for layer in model.encoder.vision.layers
-    ]
     with torch.inference_mode():
         pooled = model.encoder.vision(pixels, kept)
         features = model.encoder.visual_projection(pooled)
-    for hook in hooks:
-        hook.remove()
+        x = model.encoder.vision.tokens(pixels, kept)
+        for layer in model.encoder.vision.layers:
+            x = layer(x)
+            states.append(x)
     return {
         "vision_hidden_states": torch.stack(states),
         "vision_last_hidden_state": states[-1],

@@ -81,7 +81,7 @@ def test_depth_in_units_of_its_maximum(max_metres: float | None, key: str) -> No
 def test_video_arithmetic_without_a_decoder() -> None:
     recorded = recording("video_transform_unit")
     frames = recorded["clip_uint8_c_t_h_w"].transpose(1, 2, 3, 0)
-    ours = get_modality("video").prepare(frames, InputShape(224, 224, 1), official(video={"num_frames": 1}))
+    ours = get_modality("video").transform(frames, InputShape(224, 224, 1), official(video={"num_frames": 1}))
     assert_as_recorded(ours, recorded["pixel_values_f16"])
 
 

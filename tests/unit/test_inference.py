@@ -125,7 +125,7 @@ def test_nothing_in_nothing_out(model: raybind.LanguageBind) -> None:
 
 def test_tensors_below_the_media(model: raybind.LanguageBind) -> None:
     pixels = picture(3)
-    prepared = get_modality("image").prepare(pixels, read_architecture(TINY).vision.input, PREPROCESS)
+    prepared = get_modality("image").transform(pixels, read_architecture(TINY).vision.input, PREPROCESS)
     direct = model.encode("image", torch.from_numpy(prepared)[None])
     torch.testing.assert_close(direct, model.embed(image=[pixels])["image"], atol=1e-6, rtol=0)
 

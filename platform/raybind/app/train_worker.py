@@ -76,6 +76,8 @@ def train_worker(arguments: dict[str, Any]) -> None:
             config.model.mask_ratio,
             config.run.seed,
             context.device,
+            get_modality(config.data.modality),
+            config.data.preprocess,
         ),
         batches=batches,
         batching=batching,

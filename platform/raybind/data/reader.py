@@ -37,7 +37,7 @@ class DecodedSample:
 
     metadata: SampleMetadata
     pixel_values: np.ndarray
-    """(3, H, W) float32; (3, T, H, W) with frames."""
+    """(3, H, W) float32, (3, T, H, W) with frames: the encoder's input; in training what `Modality.prepare` makes."""
     texts: tuple[str, ...]
     """Texts of equal standing for what is shown."""
     text: int
@@ -82,27 +82,30 @@ class SampleReader:
             on_retry: called before each further try of a read that failed.
         Raises: DataError: the sample cannot be read; names shard, id and cause.
         """
-        return self._decode(self._fetch(number, epoch, on_retry))
+        return self._decode(self._fetch(number, epoch, on_retry), get_modality(self.config.modality).transform)
 
     def read_many(self, numbers: Sequence[int]) -> list[DecodedSample]:
         """Read samples for evaluation. Raises: DataError: the first that cannot be read."""
-        return [self._decode(_good(view)) for view in self._fetch_ahead(numbers, None, lambda _: None)]
+        transform = get_modality(self.config.modality).transform
+        return [self._decode(_good(view), transform) for view in self._fetch_ahead(numbers, None, lambda _: None)]
 
     def read_micro_batch(self, numbers: Sequence[int], epoch: int) -> Arrays:
         """Read a micro-batch for training; a sample that cannot be read stays in place, marked with its fault.
 
         Returns: arrays of length B: `number` int64; `id` and `shard` str; `retries` int64, reads that were tried again;
-            `fault` str, the cause, empty where the sample is good; `fault_detail` str; `text` str; `pixel_values`
-            (B, *shape.array) float32; with a text cache `text_embedding` (B, E) float32.
+            `fault` str, the cause, empty where the sample is good; `fault_detail` str; `text` str; `prepared` float32,
+            (B, *prepared_shape), what `Modality.normalise` makes the encoder's input of; with a text cache
+            `text_embedding` (B, E) float32.
         """
         retries: deque[int] = deque()
-        pixel_values = np.zeros((len(numbers), *self.shape.array), dtype=np.float32)
+        shape = prepared_shape(self.config, self.shape)
+        prepared = np.zeros((len(numbers), *shape), dtype=np.float32)
         results: list[DecodedSample | DataError] = []
         for place, view in enumerate(self._fetch_ahead(numbers, epoch, retries.append)):
             result = self._try_decode(view)
             if isinstance(result, DecodedSample):
-                pixel_values[place] = result.pixel_values
-                result = replace(result, pixel_values=pixel_values[place])
+                prepared[place] = result.pixel_values
+                result = replace(result, pixel_values=prepared[place])
             results.append(result)
         decoded = [result if isinstance(result, DecodedSample) else None for result in results]
         arrays = {
@@ -113,7 +116,7 @@ class SampleReader:
             "fault": np.asarray([result.cause if isinstance(result, DataError) else "" for result in results]),
             "fault_detail": np.asarray([str(result) if isinstance(result, DataError) else "" for result in results]),
             "text": np.asarray([sample.texts[sample.text] if sample else "" for sample in decoded]),
-            "pixel_values": pixel_values,
+            "prepared": prepared,
         }
         if self.text_cache is not None:
             no_text = np.zeros(self.text_cache.record.embedding_dim, dtype=np.float32)
@@ -133,16 +136,15 @@ class SampleReader:
                 embedding = self.text_cache.read(number, all_texts(metadata.texts).index(texts[text]), texts[text])
         return _View(number, epoch, metadata, file, texts, text, embedding)
 
-    def _decode(self, view: _View) -> DecodedSample:
+    def _decode(self, view: _View, read: Callable[..., np.ndarray]) -> DecodedSample:
         generator = None if view.epoch is None else sample_generator(self.seed, view.epoch, view.number, "pixels")
-        modality = get_modality(self.config.modality)
         with self._naming(view.number):
-            pixel_values = modality.transform(view.file.data, self.shape, self.config.preprocess, generator)
+            pixel_values = read(view.file.data, self.shape, self.config.preprocess, generator)
         return DecodedSample(view.metadata, pixel_values, view.texts, view.text, view.text_embedding)
 
     def _try_decode(self, view: _View | DataError) -> DecodedSample | DataError:
         try:
-            return self._decode(_good(view))
+            return self._decode(_good(view), get_modality(self.config.modality).decode_and_prepare)
         except DataError as error:
             return error
 
@@ -184,6 +186,11 @@ def _good(view: _View | DataError) -> _View:
     if isinstance(view, DataError):
         raise view
     return view
+
+
+def prepared_shape(config: DataConfig, shape: InputShape) -> tuple[int, ...]:
+    """Of one sample for training, as readers send it."""
+    return (get_modality(config.modality).prepared_channels, *shape.array[1:])
 
 
 def bad_samples(arrays: Arrays) -> list[BadSample]:

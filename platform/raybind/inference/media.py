@@ -41,8 +41,6 @@ class MediaReader:
 
     def _transformed(self, number: int, item: Media) -> np.ndarray | DataError:
         try:
-            if isinstance(item, np.ndarray):
-                return self._modality.prepare(item, self._shape, self._config)
             return self._modality.transform(_read(item), self._shape, self._config)
         except DataError as error:
             return DataError(f"{self._modality.name} {name_of(number, item)}: {error}", error.cause)
@@ -56,8 +54,8 @@ def name_of(number: int, item: Media) -> str:
     return os.fspath(item)
 
 
-def _read(item: str | os.PathLike[str] | bytes) -> bytes:
-    if isinstance(item, bytes):
+def _read(item: Media) -> bytes | np.ndarray:
+    if isinstance(item, bytes | np.ndarray):
         return item
     try:
         return Path(item).read_bytes()

@@ -22,6 +22,7 @@ import ray
 import ray.data
 import ray.train
 from ray.data import DataContext, Dataset, Datasource, ExecutionOptions, ReadTask
+from ray.data._internal.execution import streaming_executor_state
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 from ray.data.block import Block, BlockAccessor, BlockMetadata
 
@@ -29,7 +30,7 @@ from raybind.config.data import DataConfig
 from raybind.config.train import ClusterConfig
 from raybind.data.manifest import SplitIndex
 from raybind.data.order import Batching, Cursor, epoch_order
-from raybind.data.reader import Arrays, SampleReader
+from raybind.data.reader import Arrays, SampleReader, prepared_shape
 from raybind.data.shard_cache import ShardCache
 from raybind.data.text_cache import TextCache
 from raybind.model.input_shape import InputShape
@@ -64,8 +65,8 @@ class StreamPlan:
 
     @property
     def micro_batches_per_task(self) -> int:
-        """Blocks that one task reads in succession; one where a micro-batch is as large as that."""
-        sample_bytes = 4 * math.prod(self.shape.array)
+        """Blocks that one task reads in succession at most; one where a micro-batch is as large as that."""
+        sample_bytes = 4 * math.prod(prepared_shape(self.config, self.shape))
         samples = min(MAX_SAMPLES_PER_TASK, MAX_BYTES_PER_TASK // sample_bytes)
         return max(1, samples // self.micro_batch_size)
 
@@ -77,10 +78,7 @@ class MicroBatches(Datasource):
         super().__init__()
         self._plan = plan
         numbers = range(steps.start * plan.cluster.num_workers, steps.stop * plan.cluster.num_workers)
-        self._tasks = [
-            numbers[first : first + plan.micro_batches_per_task]
-            for first in range(0, len(numbers), plan.micro_batches_per_task)
-        ]
+        self._tasks = list(cut_into_tasks(numbers, plan.micro_batches_per_task))
 
     @property
     def num_tasks(self) -> int:
@@ -99,6 +97,17 @@ class MicroBatches(Datasource):
     def estimate_inmemory_data_size(self) -> int | None:
         """Unknown before reading."""
         return None
+
+
+def cut_into_tasks(numbers: range, most: int) -> Iterator[range]:
+    """Small tasks first, so that all readers work on what is asked for first; from there on twice as large every second
+    time, up to `most` micro-batches.
+    """
+    task = 0
+    while numbers:
+        size = min(most, 2 ** (task // 2))
+        yield numbers[:size]
+        numbers, task = numbers[size:], task + 1
 
 
 def training_dataset(plan: StreamPlan, steps: range) -> Dataset:
@@ -173,11 +182,16 @@ def execution_options() -> ExecutionOptions:
 
 
 class PacedLoop(ExecutionCallback):
-    """Lets Ray Data's scheduling loop rest between two rounds.
+    """A round of Ray Data's scheduling loop every 10 ms.
 
-    While finished blocks wait for a slower consumer, Ray 2.60 goes round without pause: half a CPU, taken from training
-    on a small machine. A round every 10 ms is plenty for micro-batches.
+    By itself Ray 2.60 waits up to 100 ms for all running tasks together, which is how long a reader that has ended its
+    task then waits for another; and while finished blocks wait for a slower consumer it goes round without pause: half
+    a CPU, taken from training on a small machine.
     """
+
+    def before_execution_starts(self, executor: object) -> None:
+        """Called by Ray Data, in the process of its loop."""
+        streaming_executor_state.WAIT_FOR_TASK_COMPLETION_TIMEOUT_S = 0
 
     def on_execution_step(self, executor: object) -> None:
         """Called by Ray Data after each round."""

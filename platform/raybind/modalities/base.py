@@ -21,6 +21,8 @@ class Modality(ABC):
     """What a shard may hold, by suffix."""
     key_frames: ClassVar[bool] = False
     """Whether a sample holds up to eight pictures, `<frame>.<type>`, instead of one file."""
+    prepared_channels: ClassVar[int] = 3
+    """Of what `prepare` returns: 1 where three would be the same, so that readers send a third of the bytes."""
     photo_words: ClassVar[str] = "photo"
     """What stands for "photo" in OpenCLIP's prompt templates (LanguageBind, Appendix B: depth photo, video, sound;
     infrared stays photo)."""
@@ -40,19 +42,43 @@ class Modality(ABC):
         config: PreprocessConfig,
         generator: np.random.Generator | None = None,
     ) -> np.ndarray:
-        """Turn what `decode` returns, or an array of the user's own, into the encoder's input.
+        """Turn what `decode` returns, or an array of the user's own, into what is left to `normalise`.
 
         Args:
             generator: for what is drawn in training; None (evaluation, inference) draws nothing.
-        Returns: `shape.array` float32.
+        Returns: float32, `shape.array` with 1 or 3 channels, `prepared_channels` at most.
         Raises: DataError: the content is not what the modality holds.
         """
 
-    def transform(
+    def normalise(self, prepared: Tensor, config: PreprocessConfig) -> Tensor:
+        """The last part of the way to the encoder's input, which training leaves to the encoder's device.
+
+        Args:
+            prepared: what `prepare` returned, or a batch of it. Not changed.
+        Returns: (*shape.array) float32, or (B, *shape.array).
+        """
+        return prepared
+
+    def decode_and_prepare(
         self, media: bytes, shape: InputShape, config: PreprocessConfig, generator: np.random.Generator | None = None
     ) -> np.ndarray:
-        """From a media file to the encoder's input; arguments, result and errors as `decode` and `prepare`."""
+        """What readers of training data do with a file; arguments, result and errors as `decode` and `prepare`."""
         return self.prepare(self.decode(media, config), shape, config, generator)
+
+    def transform(
+        self,
+        media: bytes | np.ndarray,
+        shape: InputShape,
+        config: PreprocessConfig,
+        generator: np.random.Generator | None = None,
+    ) -> np.ndarray:
+        """From a media file, or an array as `decode` returns it, to the encoder's input, `shape.array` float32.
+
+        Arguments and errors as `decode` and `prepare`.
+        """
+        prepare = self.prepare if isinstance(media, np.ndarray) else self.decode_and_prepare
+        prepared = prepare(media, shape, config, generator)  # pyright: ignore[reportArgumentType]
+        return self.normalise(torch.from_numpy(prepared), config).numpy()
 
     def input_shape(self, image_size: int, config: PreprocessConfig) -> InputShape:
         """What the encoder of this modality is fed, for a base that looks at square images of `image_size` pixels.
@@ -90,11 +116,24 @@ class Picture(Modality):
         generator: np.random.Generator | None = None,
     ) -> np.ndarray:
         """See `Modality.prepare`; nothing is drawn."""
-        pixels = resize_and_crop(self.scale(content, config), shape, config, "bicubic")
-        return normalise(pixels.expand(3, -1, -1), config).numpy()
+        return resize_and_crop(self.scale(content, config), shape, config, "bicubic").numpy()
+
+    def normalise(self, prepared: Tensor, config: PreprocessConfig) -> Tensor:
+        """See `Modality.normalise`."""
+        return standardised(prepared, config, num_dims=2)
 
 
-def normalise(pixels_CHW: Tensor, config: PreprocessConfig) -> Tensor:
-    """Subtract the mean and divide by the standard deviation, per channel; leading dimensions are free."""
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (config.mean, config.std))
-    return (pixels_CHW - mean) / std
+def standardised(pixels: Tensor, config: PreprocessConfig, num_dims: int) -> Tensor:
+    """Subtract the mean and divide by the standard deviation, per channel; one channel becomes three.
+
+    Args:
+        num_dims: dimensions after that of the channels.
+    """
+    mean, std = (
+        torch.tensor(values, device=pixels.device).view(3, *(1,) * num_dims) for values in (config.mean, config.std)
+    )
+    out = None
+    if pixels.device.type == "cpu":
+        # numpy asks the kernel for large pages, torch does not: a large batch takes a sixth of the time.
+        out = torch.from_numpy(np.empty(torch.broadcast_shapes(pixels.shape, mean.shape), dtype=np.float32))
+    return torch.sub(pixels, mean, out=out).div_(std)

@@ -23,6 +23,7 @@ class Depth(Picture):
     name = "depth"
     file_types = ("png",)
     key_frames = True
+    prepared_channels = 1
     photo_words = "depth photo"
 
     def decode(self, media: bytes, config: PreprocessConfig) -> np.ndarray:

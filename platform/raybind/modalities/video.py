@@ -8,7 +8,7 @@ from torch import Tensor
 
 from raybind.config.data import PreprocessConfig
 from raybind.errors import DataError
-from raybind.modalities.base import Modality, normalise
+from raybind.modalities.base import Modality, standardised
 from raybind.modalities.media.clips import frame_numbers, read_frames
 from raybind.modalities.media.pixels import channels_first, full_range, resize_and_crop
 from raybind.model.input_shape import InputShape
@@ -26,7 +26,7 @@ class Video(Modality):
     photo_words = "video"
 
     def decode(self, media: bytes, config: PreprocessConfig) -> np.ndarray:
-        """See `Modality.decode`; returns the frames that are looked at. `transform` holds one of them at a time."""
+        """See `Modality.decode`; returns the frames that are looked at. `decode_and_prepare` holds one at a time."""
         return np.stack(list(read_frames(media, config)))
 
     def prepare(
@@ -44,10 +44,14 @@ class Video(Modality):
             )
         return _prepare(content[frame_numbers(len(content), config.video.num_frames)], shape, config, generator)
 
-    def transform(
+    def normalise(self, prepared: Tensor, config: PreprocessConfig) -> Tensor:
+        """See `Modality.normalise`."""
+        return standardised(prepared, config, num_dims=3)
+
+    def decode_and_prepare(
         self, media: bytes, shape: InputShape, config: PreprocessConfig, generator: np.random.Generator | None = None
     ) -> np.ndarray:
-        """See `Modality.transform`: each frame is resized as it is decoded."""
+        """See `Modality.decode_and_prepare`: each frame is resized as it is decoded."""
         return _prepare(read_frames(media, config), shape, config, generator)
 
     def input_shape(self, image_size: int, config: PreprocessConfig) -> InputShape:
@@ -63,13 +67,13 @@ def _prepare(
     clip_CTHW = torch.empty(3, config.video.num_frames, shape.height, shape.width)
     for place, frame in enumerate(frames):
         pixels = _resized(frame, shape, config)
-        clip_CTHW[:, place] = normalise(pixels.flip(-1) if flip else pixels, config)
+        clip_CTHW[:, place] = pixels.flip(-1) if flip else pixels
     return clip_CTHW.numpy()
 
 
 def _resized(frame: np.ndarray, shape: InputShape, config: PreprocessConfig) -> Tensor:
     pixels = channels_first(frame).div_(full_range(frame))
-    return resize_and_crop(pixels, shape, config, "bilinear").expand(3, -1, -1)
+    return resize_and_crop(pixels, shape, config, "bilinear")
 
 
 MODALITY = Video()

@@ -3,7 +3,8 @@
 Query, key, value and output projections are separate linear layers (as in Hugging Face CLIP), so that LoRA gives each
 its own A and B; open_clip packs q, k and v into one tensor and is mapped in `model/base.py`.
 
-Legend: B batch, N tokens, D width, H heads, T frames of a clip, R rows (B * T, clip by clip, frame by frame).
+Legend: B batch, N tokens, Q queries, D width, H heads, T frames of a clip, R rows (B * T, clip by clip, frame by
+frame).
 """
 
 import torch
@@ -35,9 +36,16 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(width, width)
         self.out_proj = nn.Linear(width, width)
 
-    def forward(self, x_BND: Tensor, causal: bool = False) -> Tensor:
-        """Attend over the N tokens; with `causal`, token i sees tokens up to i only. Returns (B, N, D)."""
-        q, k, v = (self._split(proj(x_BND)) for proj in (self.q_proj, self.k_proj, self.v_proj))
+    def forward(self, x_BND: Tensor, causal: bool = False, num_queries: int | None = None) -> Tensor:
+        """Attend over the N tokens.
+
+        Args:
+            causal: token i sees tokens up to i only.
+            num_queries: the first tokens alone ask, Q of them; None: all.
+        Returns: (B, Q, D).
+        """
+        asking = x_BND[:, :num_queries]
+        q, k, v = self._split(self.q_proj(asking)), self._split(self.k_proj(x_BND)), self._split(self.v_proj(x_BND))
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
 
@@ -69,10 +77,10 @@ class Block(nn.Module):
         self.layer_norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.mlp = Mlp(width, mlp_width, activation)
 
-    def forward(self, x_BND: Tensor, causal: bool = False) -> Tensor:
-        """Returns (B, N, D)."""
-        x_BND = x_BND + self.self_attn(self.layer_norm1(x_BND), causal)
-        return x_BND + self.mlp(self.layer_norm2(x_BND))
+    def forward(self, x_BND: Tensor, causal: bool = False, num_queries: int | None = None) -> Tensor:
+        """Returns (B, Q, D), the first `num_queries` tokens; None: all N of them."""
+        x_BQD = x_BND[:, :num_queries] + self.self_attn(self.layer_norm1(x_BND), causal, num_queries)
+        return x_BQD + self.mlp(self.layer_norm2(x_BQD))
 
 
 class TemporalBlock(Block):
@@ -89,13 +97,13 @@ class TemporalBlock(Block):
         self.temporal_layer_norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.temporal_attn = Attention(width, num_heads)
 
-    def forward(self, x_RND: Tensor, causal: bool = False) -> Tensor:
-        """`causal` is about tokens, not frames. Returns (R, N, D)."""
+    def forward(self, x_RND: Tensor, causal: bool = False, num_queries: int | None = None) -> Tensor:
+        """`causal` and `num_queries` are about tokens, not frames. Returns (R, Q, D)."""
         over_frames = x_RND.unflatten(0, (-1, self.num_frames)).transpose(1, 2)
         x = over_frames.flatten(0, 1) + self.temporal_embedding
         x = x + self.temporal_attn(self.temporal_layer_norm1(x))
         over_tokens = x.unflatten(0, over_frames.shape[:2]).transpose(1, 2)
-        return super().forward(over_tokens.flatten(0, 1), causal)
+        return super().forward(over_tokens.flatten(0, 1), causal, num_queries)
 
 
 def init_blocks(layers: nn.ModuleList, width: int) -> None:

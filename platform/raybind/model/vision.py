@@ -77,14 +77,17 @@ class VisionTransformer(nn.Module):
                 f"{tuple(pixel_values.shape[1:])}; frames and sizes must be those of the configuration",
                 cause="wrong input shape",
             )
-        x = self._tokens(pixel_values, kept_BM)
-        for layer in self.layers:
+        x = self.tokens(pixel_values, kept_BM)
+        *first, last = self.layers
+        for layer in first:
             x = layer(x)
+        # Of the last block nothing but the class token is looked at.
+        x = last(x, num_queries=1)
         pooled_RD = self.post_layernorm(x[:, 0])
         return pooled_RD if self.input.num_frames is None else pooled_RD.unflatten(0, (len(pixel_values), -1)).mean(1)
 
-    def _tokens(self, pixel_values: Tensor, kept_BM: Tensor | None) -> Tensor:
-        """(R, 1 + M, D): class token and kept patches with their positions, after the first layer norm."""
+    def tokens(self, pixel_values: Tensor, kept_BM: Tensor | None) -> Tensor:
+        """What the blocks get, (R, 1 + M, D): class token and kept patches at their positions, after a layer norm."""
         num_frames = self.input.num_frames or 1
         rows = pixel_values if self.input.num_frames is None else pixel_values.transpose(1, 2).flatten(0, 1)
         patches = self.patch_embedding.cut(rows)

@@ -3,14 +3,17 @@
 Legend: B micro-batch, L tokens, M kept patches.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from raybind.config.data import PreprocessConfig
 from raybind.data.order import sample_generator
 from raybind.data.reader import Arrays
+from raybind.modalities.base import Modality
 from raybind.model.masking import draw_kept_patches
 from raybind.model.tokenizer import Tokenizer
 
@@ -41,13 +44,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class Collator:
-    """Tokenises, draws the patch masks and moves a micro-batch to the device."""
+    """Tokenises, draws the patch masks, moves a micro-batch to the device and normalises it there."""
 
     tokenizer: Tokenizer
     num_patches: int
     mask_ratio: float
     seed: int
     device: torch.device
+    modality: Modality
+    preprocess: PreprocessConfig
 
     def __call__(self, arrays: Arrays) -> Batch:
         """Make a batch of what `SampleReader.read_micro_batch` returned, with `epoch` beside it."""
@@ -55,7 +60,7 @@ class Collator:
         masks = [sample_generator(self.seed, epoch, int(number), "mask") for number in arrays["number"]]
         kept = draw_kept_patches(masks, self.num_patches, self.mask_ratio)
         return Batch(
-            pixel_values=self._tensor(arrays["pixel_values"]),
+            pixel_values=self.modality.normalise(self._tensor(arrays["prepared"]), self.preprocess),
             texts=self._tensor(self._texts(arrays)),
             kept_BM=None if kept is None else self._tensor(kept),
             valid_B=self._tensor(arrays["fault"] == ""),
@@ -67,5 +72,7 @@ class Collator:
         return self.tokenizer([str(text) for text in arrays["text"]])
 
     def _tensor(self, array: np.ndarray) -> Tensor:
-        # Blocks of the object store are read-only memory, which torch would warn about.
-        return torch.from_numpy(array if array.flags.writeable else array.copy()).to(self.device)
+        with warnings.catch_warnings():
+            # Blocks of the object store are read-only memory, and so is a tensor of them; nothing writes to it.
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+            return torch.from_numpy(array).to(self.device)

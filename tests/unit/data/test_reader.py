@@ -82,7 +82,7 @@ def test_bad_samples_stay_in_place_with_their_cause(root: Path) -> None:
     assert arrays["fault"].tolist() == ["", "", "undecodable media", "", "missing text", ""]
     assert arrays["number"].tolist() == list(range(NUM_SAMPLES))
     assert "sample s2" in arrays["fault_detail"][2]
-    assert not arrays["pixel_values"][[2, 4]].any()
+    assert not arrays["prepared"][[2, 4]].any()
 
 
 def test_damaged_bytes_are_found(root: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_micro_batch_does_not_depend_on_its_company(root: Path) -> None:
     together = reader.read_micro_batch([0, 1, 3, 5], epoch=2)
     alone = reader.read_micro_batch([5], epoch=2)
     assert together["text"][3] == alone["text"][0]
-    np.testing.assert_array_equal(together["pixel_values"][3], alone["pixel_values"][0])
+    np.testing.assert_array_equal(together["prepared"][3], alone["prepared"][0])
 
 
 def test_evaluation_never_skips(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from raybind.config.base import validate
 from raybind.config.data import PreprocessConfig
@@ -27,7 +28,20 @@ def test_every_stored_type_becomes_the_encoders_input(name: str) -> None:
         np.testing.assert_array_equal(
             pixel_values, modality.transform(media, shape, config), "evaluation draws nothing"
         )
-        np.testing.assert_array_equal(pixel_values, modality.prepare(modality.decode(media, config), shape, config))
+        np.testing.assert_array_equal(pixel_values, modality.transform(modality.decode(media, config), shape, config))
+
+
+@pytest.mark.parametrize("name", modality_names())
+def test_readers_send_what_normalises_to_the_encoders_input(name: str) -> None:
+    """Of a batch as of one sample, to the last bit, in no more channels than declared."""
+    config, modality = PreprocessConfig(), get_modality(name)
+    shape = modality.input_shape(56, config)
+    media = [*good_media(name, seed=0), *good_media(name, seed=1)]
+    prepared = [modality.decode_and_prepare(each, shape, config) for each in media]
+    assert {each.shape[0] for each in prepared} <= {1, modality.prepared_channels}
+    batch = np.stack([np.broadcast_to(each, (modality.prepared_channels, *shape.array[1:])) for each in prepared])
+    pixel_values = modality.normalise(torch.from_numpy(batch), config).numpy()
+    np.testing.assert_array_equal(pixel_values, [modality.transform(each, shape, config) for each in media])
 
 
 @pytest.mark.parametrize("name", ["image", "infrared", "depth"])

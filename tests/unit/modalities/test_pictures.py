@@ -19,7 +19,7 @@ UNNORMALISED = {"mean": (0, 0, 0), "std": (1, 1, 1)}
 def pixels(modality: str, media: bytes | np.ndarray, **config: object) -> np.ndarray:
     """(3, 16, 16) in [0, 1]."""
     module, settings = get_modality(modality), PreprocessConfig.model_validate(UNNORMALISED | config)
-    return (module.transform if isinstance(media, bytes) else module.prepare)(media, SAME, settings)
+    return module.transform(media, SAME, settings)
 
 
 @pytest.mark.parametrize("modality", ["image", "infrared"])

@@ -23,7 +23,7 @@ def settings(**video: object) -> PreprocessConfig:
 def seen(media: bytes | np.ndarray, **video: object) -> list[int]:
     """Numbers of the frames of the 20 that the encoder is shown."""
     config = settings(**video)
-    clip = (VIDEO.transform if isinstance(media, bytes) else VIDEO.prepare)(media, InputShape(16, 16), config)
+    clip = VIDEO.transform(media, InputShape(16, 16), config)
     levels = clip.mean(axis=(0, 2, 3)) * 255
     return [int(np.abs(np.array(LEVELS) - level).argmin()) for level in levels]
 
@@ -55,11 +55,11 @@ def test_flipped_as_a_whole_in_training_where_asked_for() -> None:
     left_dark = np.zeros((4, 16, 16, 3), np.uint8)
     left_dark[:, :, 8:] = 255
     shape = InputShape(16, 16)
-    drawn = [VIDEO.prepare(left_dark, shape, settings(flip=True), np.random.default_rng(i)) for i in range(20)]
+    drawn = [VIDEO.transform(left_dark, shape, settings(flip=True), np.random.default_rng(i)) for i in range(20)]
     flipped = [clip[0, :, :, 0].mean() == 1 for clip in drawn]
     assert 0 < sum(flipped) < 20
     assert all(clip[0, :, :, 0].mean() in (0, 1) for clip in drawn), "all frames of a clip alike"
-    for clip in (VIDEO.prepare(left_dark, shape, settings(flip=True)), VIDEO.prepare(left_dark, shape, settings())):
+    for clip in (VIDEO.transform(left_dark, shape, settings(flip=True)), VIDEO.transform(left_dark, shape, settings())):
         assert clip[0, :, :, 0].mean() == 0
 
 

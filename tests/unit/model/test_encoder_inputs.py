@@ -53,6 +53,20 @@ def test_a_clip_does_not_depend_on_its_neighbours(base_weights: Path) -> None:
     torch.testing.assert_close(pooled(model, clips, kept), alone, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("shape", [SQUARE, CLIP])
+def test_the_class_token_alone_leaves_the_last_block_as_from_among_all_tokens(
+    shape: InputShape, base_weights: Path
+) -> None:
+    model, pixels = build(base_weights, shape), random_input(shape)
+    vision = model.encoder.vision
+    with torch.inference_mode():
+        x = vision.tokens(pixels, None)
+        for layer in vision.layers:
+            x = layer(x)
+        whole = vision.post_layernorm(x[:, 0]).unflatten(0, (len(pixels), -1)).mean(1)
+    torch.testing.assert_close(pooled(model, pixels), whole, atol=1e-6, rtol=0)
+
+
 def test_the_order_of_frames_matters_to_temporal_attention_only(base_weights: Path) -> None:
     clips = random_input(CLIP)
     for model, differs in ((build(base_weights), True), (build(base_weights, temporal_attention=False), False)):

@@ -98,7 +98,7 @@ def test_transformers_tokenizes_and_prepares_pictures_alike(base_weights: Path, 
     smooth = np.linspace(0, 255, 150 * 200 * 3).reshape(150, 200, 3).astype(np.uint8)
     processor = transformers.CLIPImageProcessor.from_pretrained(tmp_path)
     theirs = processor(Image.fromarray(smooth), return_tensors="np")["pixel_values"][0]
-    prepared = get_modality("image").prepare(smooth, encoder.arch.vision.input, encoder.preprocess)
+    prepared = get_modality("image").transform(smooth, encoder.arch.vision.input, encoder.preprocess)
     assert np.abs(theirs - prepared).max() < 1.5 / 255 / 0.26
 
 

@@ -76,7 +76,8 @@ def _decode(media: bytes, numbers: list[int], config: PreprocessConfig) -> Itera
         for decoded, frame in enumerate(container.decode(_video_stream(container, config))):
             _check_size(frame.width, frame.height, config)
             if decoded in numbers:
-                pixels = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+                # By itself the colour conversion starts a thread on every CPU for every frame.
+                pixels = np.rot90(frame.to_ndarray(format="rgb24", threads=1), frame.rotation // 90)
                 # A clip with fewer frames than are looked at shows some of them several times.
                 yield from [pixels] * numbers.count(decoded)
     if decoded < numbers[-1]:
