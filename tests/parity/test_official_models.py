@@ -34,7 +34,10 @@ def read_inputs(name: str) -> tuple[Tensor, Tensor]:
 
 
 def encode(model: BoundModel, pixels: Tensor, kept: Tensor | None) -> dict[str, Tensor]:
-    """The encoder's output and what the recordings show of its inside, of which the last block is not whole there."""
+    """The encoder's output and what the recordings show of its inside.
+
+    The blocks run here by themselves, since the encoder computes the class token alone in the last one.
+    """
     states = []
     with torch.inference_mode():
         pooled = model.encoder.vision(pixels, kept)
