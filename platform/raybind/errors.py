@@ -22,3 +22,7 @@ class DataError(RayBindError):
 
 class TooManyBadSamples(DataError):
     """The rate of unreadable samples passed the configured limit."""
+
+
+class RankFailed(RayBindError):
+    """One rank alone cannot go on, and a restart would only repeat it; the others do not know."""

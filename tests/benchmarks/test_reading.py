@@ -79,12 +79,13 @@ def by_ray(config: DataConfig, cache: CacheConfig | None = None) -> Iterator[int
         shape=get_modality(config.modality).input_shape(224, config.preprocess),
         seed=0,
         batching=batching,
+        micro_batch_size=BATCH,
         total_steps=NUM_EPOCHS * batching.steps_per_epoch,
         cluster=ClusterConfig(num_workers=1, reader_cpus=2 / NUM_READERS, cache=cache or CacheConfig()),
     )
     modality = get_modality(config.modality)
     configure(DataContext.get_current())
-    dataset = training_dataset(plan, range(plan.total_steps))
+    dataset = training_dataset(plan, range(plan.total_steps), world_size=1)
     dataset.context.execution_options = execution_options()
     (shard,) = dataset.streaming_split(1, equal=True)
     for arrays in iterate_shard(shard):

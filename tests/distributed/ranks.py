@@ -10,6 +10,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 
 from raybind.config.train import TrainConfig
+from raybind.data.order import Batching, Share
 from raybind.integrations.deepspeed import DeepSpeedEngine
 from raybind.model.bound import build_model
 from raybind.objective.contrastive import contrastive_loss
@@ -49,6 +50,11 @@ def global_batch(step: int) -> Batch:
     )
 
 
+def share_of(config: TrainConfig, world_size: int) -> Share:
+    """What one of so many ranks gets of the global batch."""
+    return Batching(GLOBAL_BATCH, GLOBAL_BATCH).share(world_size, config.micro_batch_size)
+
+
 def share(batch: Batch, rank: int, world_size: int) -> Batch:
     """The rows of one rank."""
     return batch.split(world_size)[rank]
@@ -81,12 +87,12 @@ def zero_run(
     results = []
     for config in configs:
         model, _ = build_model(config.model, seed=0)
-        engine = DeepSpeedEngine(model, config)
+        engine = DeepSpeedEngine(model, config, share_of(config, world_size))
         losses = steps(engine, rank, world_size, 0, num_steps // 2)
         parameters, optimizer = engine.parameters(), engine.optimizer_state()
         model, _ = build_model(config.model, seed=0)
         load_parameters(model, parameters)
-        engine = DeepSpeedEngine(model, config)
+        engine = DeepSpeedEngine(model, config, share_of(config, world_size))
         engine.load_optimizer_state(optimizer)
         losses += steps(engine, rank, world_size, num_steps // 2, num_steps)
         encoded = engine.encode(share(global_batch(99), rank, world_size).pixel_values)
@@ -117,7 +123,7 @@ def exact_run(rank: int, world_size: int, configs: list[TrainConfig], num_steps:
     results = []
     for config in configs:
         model, _ = build_model(config.model, seed=0)
-        engine = DeepSpeedEngine(model, config)
+        engine = DeepSpeedEngine(model, config, share_of(config, world_size))
         results.append(trained(engine, rank, world_size, num_steps, config.training.grad_accum_steps))
     return results
 
@@ -129,7 +135,7 @@ def clamp_run(rank: int, world_size: int, configs: list[TrainConfig]) -> list[fl
         model, _ = build_model(config.model, seed=0)
         with torch.no_grad():
             model.logit_scale.fill_(4.605)
-        engine = DeepSpeedEngine(model, config)
+        engine = DeepSpeedEngine(model, config, share_of(config, world_size))
         batch = share(global_batch(0), rank, world_size)
         for _ in range(3):
             features = engine(batch.pixel_values, batch.texts, batch.kept_BM)

@@ -1,4 +1,4 @@
-"""Streams micro-batches through Ray Data to a consumer that takes its time, and prints the peak memory of it all.
+"""Streams batches through Ray Data to a consumer that takes its time, and prints the peak memory of it all.
 
     python stream_memory.py ROOT STEPS
 
@@ -59,11 +59,12 @@ def main(root: str, num_steps: int) -> None:
         shape=InputShape(224, 224),
         seed=0,
         batching=Batching(len(index), BATCH),
+        micro_batch_size=BATCH,
         total_steps=num_steps,
         cluster=ClusterConfig(num_workers=1, reader_cpus=1),
     )
     configure(DataContext.get_current())
-    dataset = training_dataset(plan, range(num_steps))
+    dataset = training_dataset(plan, range(num_steps), world_size=1)
     dataset.context.execution_options = execution_options()
     (shard,) = dataset.streaming_split(1, equal=True)
     peak = Peak()

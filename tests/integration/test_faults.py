@@ -49,11 +49,12 @@ def stream(index: SplitIndex, config: DataConfig) -> list[Arrays]:
         shape=SHAPE,
         seed=0,
         batching=batching,
+        micro_batch_size=BATCH,
         total_steps=batching.steps_per_epoch,
         cluster=ClusterConfig(num_workers=1, reader_cpus=1),
     )
     configure(DataContext.get_current())
-    dataset = training_dataset(plan, range(plan.total_steps))
+    dataset = training_dataset(plan, range(plan.total_steps), world_size=1)
     dataset.context.execution_options = execution_options()
     (shard,) = dataset.streaming_split(1, equal=True)
     return list(iterate_shard(shard))
@@ -97,7 +98,7 @@ def test_exactly_what_is_bad_is_listed(tmp_path: Path) -> None:
     config = DataConfig(root=str(tmp_path), modality="depth", text_source="keyframe")
     reader, counts = SampleReader(index, config, SHAPE, seed=0), FaultCounts()
     for first in range(0, NUM_SAMPLES, BATCH):
-        counts.add(BATCH, bad_samples(reader.read_micro_batch(range(first, first + BATCH), epoch=0)))
+        counts.add(BATCH, bad_samples(reader.read_batch(range(first, first + BATCH), epoch=0)))
     expected = {str(index.ids[number]): "checksum differs" for number in corrupted}
     expected |= {str(index.ids[number]): "shard is cut short" for number in range(first_cut, NUM_SAMPLES)}
     assert {sample.id: sample.cause for sample in counts.quarantine.values()} == expected

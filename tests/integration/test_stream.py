@@ -32,6 +32,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 SHARD_SIZES = (13, 7, 20, 3, 9)
 GLOBAL_BATCH = 12
+NUM_WORKERS = 4
+"""That the run is configured for."""
 NUM_EPOCHS = 2
 SEED = 5
 
@@ -56,7 +58,7 @@ def index(root: Path) -> SplitIndex:
     return read_split(open_storage(str(root)), "depth", "train")
 
 
-def make_plan(root: Path, index: SplitIndex, readers: int, ranks: int) -> StreamPlan:
+def make_plan(root: Path, index: SplitIndex, readers: int) -> StreamPlan:
     batching = Batching(len(index), GLOBAL_BATCH)
     return StreamPlan(
         index=ray.put(index),
@@ -65,26 +67,27 @@ def make_plan(root: Path, index: SplitIndex, readers: int, ranks: int) -> Stream
         shape=InputShape(8, 8),
         seed=SEED,
         batching=batching,
+        micro_batch_size=GLOBAL_BATCH // NUM_WORKERS,
         total_steps=NUM_EPOCHS * batching.steps_per_epoch,
-        cluster=ClusterConfig(num_workers=ranks, reader_cpus=2 / readers),
+        cluster=ClusterConfig(num_workers=NUM_WORKERS, reader_cpus=2 / readers),
     )
 
 
-def received(plan: StreamPlan, steps: range) -> list[tuple[int, frozenset[int]]]:
+def received(plan: StreamPlan, steps: range, ranks: int) -> list[tuple[int, frozenset[int]]]:
     """Epoch and sample numbers of each global batch, in the order in which the ranks got them."""
     configure(DataContext.get_current())
-    dataset = training_dataset(plan, steps)
+    dataset = training_dataset(plan, steps, ranks)
     dataset.context.execution_options = execution_options()
-    shards = dataset.streaming_split(plan.cluster.num_workers, equal=True)
+    shards = dataset.streaming_split(ranks, equal=True)
     with ThreadPoolExecutor(len(shards)) as pool:
         by_rank = list(pool.map(lambda shard: list(iterate_shard(shard)), shards))
     batches: dict[int, set[int]] = defaultdict(set)
     for blocks in by_rank:
         assert len(blocks) == len(steps)
         for step, block in zip(steps, blocks, strict=True):
-            assert len(block["number"]) == plan.micro_batch_size
+            assert len(block["number"]) == plan.share(ranks).size
             assert plan.batching.cursor_at(step) == Cursor(int(block["epoch"][0]), int(block["position"][0]))
-            batches[step] |= set(block["number"].tolist())
+            batches[step] |= set(block["number"][~block["padding"]].tolist())
     return [(plan.batching.cursor_at(step).epoch, frozenset(batches[step])) for step in steps]
 
 
@@ -99,12 +102,12 @@ def expected(plan: StreamPlan, index: SplitIndex) -> list[tuple[int, frozenset[i
 
 
 @pytest.mark.usefixtures("ray_local")
-@pytest.mark.parametrize(("readers", "ranks"), [(1, 1), (2, 4), (3, 2), (7, 1), (7, 4)])
+@pytest.mark.parametrize(("readers", "ranks"), [(1, 1), (2, 4), (3, 2), (7, 1), (7, 4), (2, 3), (3, 5)])
 def test_global_batches_are_the_same_for_any_number_of_readers_and_ranks(
     root: Path, index: SplitIndex, readers: int, ranks: int
 ) -> None:
-    plan = make_plan(root, index, readers, ranks)
-    batches = received(plan, range(plan.total_steps))
+    plan = make_plan(root, index, readers)
+    batches = received(plan, range(plan.total_steps), ranks)
     assert batches == expected(plan, index)
     for (epoch, batch), (next_epoch, next_batch) in pairwise(batches):
         assert epoch != next_epoch or not batch & next_batch, "nothing twice in an epoch"
@@ -112,12 +115,12 @@ def test_global_batches_are_the_same_for_any_number_of_readers_and_ranks(
 
 @pytest.mark.usefixtures("ray_local")
 def test_a_run_that_starts_at_a_cursor_gets_what_is_left(root: Path, index: SplitIndex) -> None:
-    plan = make_plan(root, index, readers=2, ranks=2)
+    plan = make_plan(root, index, readers=2)
     for first in (1, plan.batching.steps_per_epoch + 1):
-        assert received(plan, range(first, plan.total_steps)) == expected(plan, index)[first:]
+        assert received(plan, range(first, plan.total_steps), ranks=2) == expected(plan, index)[first:]
 
 
-def test_tasks_cover_their_micro_batches_once_and_grow() -> None:
+def test_tasks_cover_their_shares_once_and_grow() -> None:
     tasks = list(cut_into_tasks(range(3, 100), most=8))
     assert [number for task in tasks for number in task] == list(range(3, 100))
     assert [len(task) for task in tasks] == [1, 1, 2, 2, 4, 4, *10 * [8], 3]

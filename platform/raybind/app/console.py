@@ -61,9 +61,13 @@ class Progress:
             f"  {self._left(step)} left" + (f"  [yellow]{bad:.0f} bad samples[/]" if bad else "")
         )
 
+    def notice(self, text: str) -> None:
+        """Print what happened to the run."""
+        console.print(f"[yellow]{text}[/]")
+
     def _left(self, step: int) -> str:
         now = time.monotonic()
-        if self._first is None:
+        if self._first is None or step <= self._first[0]:
             self._first = (step, now)
             return "--:--"
         first_step, began = self._first

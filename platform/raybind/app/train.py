@@ -109,8 +109,10 @@ def check(config: TrainConfig) -> None:
 
 
 def cpus_needed(config: TrainConfig) -> float:
-    """CPUs the workers take, and one reading task beside them."""
-    return config.cluster.num_workers * config.cluster.worker_cpus + config.cluster.reader_cpus
+    """CPUs that the fewest workers take, and one reading task beside them."""
+    return (
+        config.cluster.min_workers or config.cluster.num_workers
+    ) * config.cluster.worker_cpus + config.cluster.reader_cpus
 
 
 def run(config: TrainConfig) -> None:

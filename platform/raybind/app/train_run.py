@@ -12,6 +12,7 @@ from typing import Any
 import ray
 import ray.train
 import yaml
+from ray.actor import ActorProxy
 from ray.util.queue import Queue
 
 from raybind import __version__
@@ -21,16 +22,18 @@ from raybind.config.base import flatten
 from raybind.config.train import TrainConfig
 from raybind.data.order import Cursor
 from raybind.data.text_cache import TextCache
-from raybind.errors import ConfigError, RayBindError
+from raybind.errors import ConfigError, RankFailed, RayBindError
 from raybind.integrations.mlflow import TrackedRun, tracking_uri
 from raybind.integrations.progress import relayed
 from raybind.integrations.ray_cluster import connect
 from raybind.integrations.ray_data import StreamPlan, lap_datasets
-from raybind.integrations.ray_train import newest_state, run_workers
+from raybind.integrations.ray_train import ToldFailures, last_line, newest_state, run_workers
+from raybind.integrations.run_watch import RunWatch, start_watch
 from raybind.model.architecture import read_architecture
 from raybind.model.base import load_base
 from raybind.model.bound import describe_model
 from raybind.training.checkpoint import check_data
+from raybind.training.failures import memory_remedy
 from raybind.training.task import input_shape
 from raybind.training.text_embeddings import require_cache
 
@@ -51,7 +54,7 @@ def run(config: TrainConfig) -> None:
     show_parameters(describe_model(config.model, input_shape(config)))
     tracked = open_run(config, plan)
     console.print(f"run {config.run.name}: MLflow run {tracked.run_id} at {tracked.uri}")
-    with relayed(Progress(plan.schedule.total_steps).show) as queue:
+    with relayed(Progress(plan.schedule.total_steps)) as queue:
         result = train_tracked(config, plan, tracked, queue)
     console.print(f"checkpoint: {result.checkpoint.path if result.checkpoint else 'none'}")
 
@@ -66,18 +69,19 @@ def train_tracked(
     """Train, and end the MLflow run as the training ends.
 
     Args:
-        queue: takes the metrics as they come.
+        queue: takes calls of `Progress` as things happen.
         callbacks: see `run_workers`.
     Raises: RayBindError: the run failed for good.
     """
+    watch = start_watch(config.cluster.hang_seconds, queue)
     try:
-        result = _train(config, plan, tracked, queue, callbacks)
+        result = _train(config, plan, tracked, watch, queue, callbacks)
         if result.return_value is not None:
             raise RayBindError(result.return_value)
     except BaseException as error:
         tracked.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         if isinstance(error, ray.train.TrainingFailedError):
-            raise RayBindError(_first_cause(error)) from error
+            raise RayBindError(ray.get(watch.verdict.remote()) or _first_cause(error, config)) from error
         raise
     tracked.finish("FINISHED")
     return result
@@ -87,6 +91,7 @@ def _train(
     config: TrainConfig,
     plan: Plan,
     tracked: TrackedRun,
+    watch: "ActorProxy[RunWatch]",
     queue: Queue | None,
     callbacks: Sequence[ray.train.UserCallback],
 ) -> ray.train.Result:
@@ -97,6 +102,7 @@ def _train(
         shape=input_shape(config),
         seed=config.run.seed,
         batching=plan.batching,
+        micro_batch_size=config.micro_batch_size,
         total_steps=plan.schedule.total_steps,
         cluster=config.cluster,
     )
@@ -106,6 +112,7 @@ def _train(
         "plan": (plan.batching, plan.schedule),
         "data_digest": plan.index.digest,
         "mlflow": (tracked.uri, tracked.run_id),
+        "watch": watch,
         "queue": queue,
     }
 
@@ -113,7 +120,8 @@ def _train(
         state = newest_state(storage)
         return state.cursor if state else Cursor()
 
-    return run_workers(_start_worker, arguments, config, lap_datasets(stream, newest_cursor), callbacks)
+    told = [ToldFailures(queue)] if queue is not None else []
+    return run_workers(_start_worker, arguments, config, lap_datasets(stream, newest_cursor), [*callbacks, *told])
 
 
 def _text_cache(config: TrainConfig, plan: Plan) -> "ray.ObjectRef[TextCache] | None":
@@ -129,8 +137,15 @@ def _start_worker(arguments: dict[str, Any]) -> str | None:
     # DeepSpeed takes seconds to import, which the driver need not spend.
     from raybind.app.train_worker import train_worker
 
+    watch: ActorProxy[RunWatch] = arguments["watch"]
+    verdict: Any = ray.get(watch.verdict.remote())
+    if verdict is not None:
+        return verdict
     try:
         train_worker(arguments)
+    except RankFailed as error:
+        ray.get(watch.end.remote(str(error)))
+        raise
     except RayBindError as error:
         return str(error)
     return None
@@ -171,8 +186,10 @@ def _environment() -> str:
     return "\n".join([f"Python {platform.python_version()} on {platform.platform()}", *packages])
 
 
-def _first_cause(error: BaseException) -> str:
-    """The message of what went wrong in a worker, without the frames around it."""
-    failures = getattr(error, "worker_failures", None) or {}
+def _first_cause(error: ray.train.TrainingFailedError, config: TrainConfig) -> str:
+    """What went wrong in the first worker that failed."""
+    failures = error.worker_failures if isinstance(error, ray.train.WorkerGroupError) else {}
     first = next(iter(failures.values()), error)
-    return str(first)
+    # The monitor of a node's memory names itself when it has killed a process.
+    remedy = f"; {memory_remedy(config)}" if "OOM" in str(first) or "out of memory" in str(first).lower() else ""
+    return f"{last_line(first)}{remedy}"

@@ -12,6 +12,7 @@ from raybind.app.validation import Validation, spread
 from raybind.config.train import TrainConfig
 from raybind.data.faults import FaultCounts
 from raybind.data.manifest import read_split
+from raybind.data.order import Batching
 from raybind.data.reader import SampleReader
 from raybind.data.storage import open_storage
 from raybind.evaluation.items import EncodeTexts
@@ -37,6 +38,7 @@ from raybind.training.checkpoint import (
 )
 from raybind.training.loop import Loop
 from raybind.training.ports import Engine, MetricSink, WorkerContext
+from raybind.training.schedule import Schedule
 from raybind.training.task import starting_model
 from raybind.training.text_embeddings import require_cache
 
@@ -46,7 +48,21 @@ def train_worker(arguments: dict[str, Any]) -> None:
     config = TrainConfig.model_validate(arguments["config"])
     batching, schedule = arguments["plan"]
     torch.set_num_threads(config.cluster.threads_per_worker)
-    context = RayWorkerContext()
+    context = RayWorkerContext(arguments["watch"])
+    try:
+        _train(config, batching, schedule, context, arguments)
+    finally:
+        context.heartbeat.stop()
+
+
+def _train(
+    config: TrainConfig,
+    batching: Batching,
+    schedule: Schedule,
+    context: RayWorkerContext,
+    arguments: dict[str, Any],
+) -> None:
+    share = batching.share(context.world_size, config.micro_batch_size)
     if context.device.type == "cpu" and config.training.precision == "bf16":
         # The plain kernel's backward pass is the faster one there: a whole step takes 0.8 of the time (torch 2.14).
         torch.backends.cuda.enable_flash_sdp(False)
@@ -55,12 +71,12 @@ def train_worker(arguments: dict[str, Any]) -> None:
         state = read_state((folder / "state.json").read_bytes()) if folder else None
         first_step = state.step if state else 0
         # The driver made the data sets from the same checkpoint's cursor; the loop checks every batch against its step.
-        batches = worker_batches(schedule.total_steps, first_step)
+        batches = worker_batches(schedule.total_steps, config.cluster.num_workers, first_step)
         model, base_fingerprint = starting_model(config, with_language=config.data.text_embeddings == "computed")
         if state is not None and folder is not None:
             check_base(state, base_fingerprint)
             load_parameters(model, read_parameters(folder))
-        engine = DeepSpeedEngine(model, config)
+        engine = DeepSpeedEngine(model, config, share)
         if state is not None and folder is not None:
             engine.load_optimizer_state(read_optimizer(folder, state))
             restore_generator(folder, context.rank)
@@ -81,6 +97,7 @@ def train_worker(arguments: dict[str, Any]) -> None:
         ),
         batches=batches,
         batching=batching,
+        num_parts=share.num_parts,
         schedule=schedule,
         context=context,
         sink=_sink(context, arguments),

@@ -81,7 +81,10 @@ class TrainingConfig(Config):
     checkpoint_every_steps: int = Field(default=500, ge=1)
     """Steps between two checkpoints; the last step always has one."""
     keep_checkpoints: int = Field(default=2, ge=1)
-    """Newest checkpoints that stay in storage."""
+    """Checkpoints that stay in storage: the newest, or those best by `best_metric` and the newest."""
+    best_metric: str | None = None
+    """Metric of the validation by which checkpoints are kept, higher is better, e.g. val/zero_shot/top1; null keeps the
+    newest."""
     sample_log: str | None = None
     """Local folder of each node into which its workers write the ids of every step's samples as they enter the encoder,
     one file per rank and start of the workers; null writes none."""
@@ -115,6 +118,14 @@ class ClusterConfig(Config):
 
     num_workers: int = Field(default=1, ge=1)
     """Training processes; one per GPU where there are GPUs."""
+    min_workers: int | None = Field(default=None, ge=1)
+    """Go on with as few as these when nodes are lost, and grow back to `num_workers` when they return; the global
+    batches stay the same. null waits until there is room for `num_workers`."""
+    resize_check_seconds: float = Field(default=60, gt=0)
+    """How often room for more workers is looked for; growing goes back to the newest checkpoint."""
+    hang_seconds: float = Field(default=300, gt=0)
+    """A worker that stands still for longer is taken for hung: it is named, killed, and the workers start again. Must
+    be longer than the longest step, validation or wait for data."""
     use_gpu: bool = False
     """One GPU per worker."""
     worker_cpus: float = Field(default=1, gt=0)
@@ -168,6 +179,22 @@ class TrainConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _fewest_are_fewer(self) -> Self:
+        fewest, workers = self.cluster.min_workers, self.cluster.num_workers
+        if fewest is not None and fewest > workers:
+            raise ValueError(f"cluster.min_workers={fewest} is more than cluster.num_workers={workers}")
+        return self
+
+    @model_validator(mode="after")
+    def _best_needs_validation(self) -> Self:
+        if self.training.best_metric is not None and self.validation.split is None:
+            raise ValueError(
+                f"training.best_metric={self.training.best_metric!r} needs a validation, but validation.split=None; "
+                "name a split"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _cached_means_frozen(self) -> Self:
         if self.data.text_embeddings == "cached" and self.model.train_language:
             raise ValueError(
@@ -198,5 +225,5 @@ class TrainConfig(Config):
 
     @property
     def micro_batch_size(self) -> int:
-        """Samples one worker encodes at a time."""
+        """Samples one worker encodes at a time, at most."""
         return self.training.global_batch_size // self.cluster.num_workers // self.training.grad_accum_steps

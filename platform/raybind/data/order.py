@@ -15,8 +15,10 @@ over at the end of an epoch (fewer than one global batch, others each epoch) are
 """
 
 import itertools
+import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,6 +29,15 @@ class Cursor:
 
     epoch: int = 0
     position: int = 0
+
+
+class Share(NamedTuple):
+    """How much of a global batch each rank gets; where the ranks do not divide it, the last rows are padding."""
+
+    size: int
+    """Rows, padding included; the same for all ranks."""
+    num_parts: int
+    """Equal parts in which a rank encodes them."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,11 @@ class Batching:
         """Where a run stands after `step` optimizer steps."""
         epoch, batch = divmod(step, self.steps_per_epoch)
         return Cursor(epoch, batch * self.global_batch_size)
+
+    def share(self, world_size: int, micro_batch_size: int) -> "Share":
+        """One rank's part of a global batch, no more than `micro_batch_size` samples of it at a time."""
+        num_parts = math.ceil(self.global_batch_size / (world_size * micro_batch_size))
+        return Share(num_parts * math.ceil(self.global_batch_size / (world_size * num_parts)), num_parts)
 
     def step_at(self, cursor: Cursor) -> int:
         """The inverse of `cursor_at`."""

@@ -1,6 +1,6 @@
 """From sample numbers to arrays: the one way a sample is read, in training and in evaluation.
 
-Legend: B samples of a micro-batch.
+Legend: B rows of a batch.
 """
 
 from collections import deque
@@ -89,17 +89,19 @@ class SampleReader:
         transform = get_modality(self.config.modality).transform
         return [self._decode(_good(view), transform) for view in self._fetch_ahead(numbers, None, lambda _: None)]
 
-    def read_micro_batch(self, numbers: Sequence[int], epoch: int) -> Arrays:
-        """Read a micro-batch for training; a sample that cannot be read stays in place, marked with its fault.
+    def read_batch(self, numbers: Sequence[int], epoch: int, size: int | None = None) -> Arrays:
+        """Read samples for training; one that cannot be read stays in place, marked with its fault.
 
-        Returns: arrays of length B: `number` int64; `id` and `shard` str; `retries` int64, reads that were tried again;
-            `fault` str, the cause, empty where the sample is good; `fault_detail` str; `text` str; `prepared` float32,
-            (B, *prepared_shape), what `Modality.normalise` makes the encoder's input of; with a text cache
-            `text_embedding` (B, E) float32.
+        Args:
+            size: rows to make, B, those beyond the samples padding; None: as many as samples.
+        Returns: arrays of length B: `padding` bool; `number` int64; `id` and `shard` str; `retries` int64, reads that
+            were tried again; `fault` str, the cause, empty where the sample is good; `fault_detail` str; `text` str;
+            `prepared` float32, (B, *prepared_shape), what `Modality.normalise` makes the encoder's input of; with a
+            text cache `text_embedding` (B, E) float32.
         """
+        size = len(numbers) if size is None else size
         retries: deque[int] = deque()
-        shape = prepared_shape(self.config, self.shape)
-        prepared = np.zeros((len(numbers), *shape), dtype=np.float32)
+        prepared = np.zeros((size, *prepared_shape(self.config, self.shape)), dtype=np.float32)
         results: list[DecodedSample | DataError] = []
         for place, view in enumerate(self._fetch_ahead(numbers, epoch, retries.append)):
             result = self._try_decode(view)
@@ -108,21 +110,32 @@ class SampleReader:
                 result = replace(result, pixel_values=prepared[place])
             results.append(result)
         decoded = [result if isinstance(result, DecodedSample) else None for result in results]
+        shards, texts, faults, details = (
+            np.asarray(column, dtype=str)
+            for column in (
+                [self.index.shard_name(number) for number in numbers],
+                [sample.texts[sample.text] if sample else "" for sample in decoded],
+                [result.cause if isinstance(result, DataError) else "" for result in results],
+                [str(result) if isinstance(result, DataError) else "" for result in results],
+            )
+        )
         arrays = {
+            "padding": np.arange(size) >= len(numbers),
             "number": np.asarray(numbers, dtype=np.int64),
             "id": self.index.ids[np.asarray(numbers, dtype=np.int64)],
-            "shard": np.asarray([self.index.shard_name(number) for number in numbers]),
-            "retries": np.asarray([retries.count(number) for number in numbers]),
-            "fault": np.asarray([result.cause if isinstance(result, DataError) else "" for result in results]),
-            "fault_detail": np.asarray([str(result) if isinstance(result, DataError) else "" for result in results]),
-            "text": np.asarray([sample.texts[sample.text] if sample else "" for sample in decoded]),
+            "shard": shards,
+            "retries": np.asarray([retries.count(number) for number in numbers], dtype=np.int64),
+            "fault": faults,
+            "fault_detail": details,
+            "text": texts,
             "prepared": prepared,
         }
         if self.text_cache is not None:
-            no_text = np.zeros(self.text_cache.record.embedding_dim, dtype=np.float32)
-            embeddings = [sample.text_embedding if sample else None for sample in decoded]
-            arrays["text_embedding"] = np.stack([no_text if found is None else found for found in embeddings])
-        return arrays
+            arrays["text_embedding"] = np.zeros((size, self.text_cache.record.embedding_dim), dtype=np.float32)
+            for place, sample in enumerate(decoded):
+                if sample is not None:
+                    arrays["text_embedding"][place] = sample.text_embedding
+        return {name: _filled_up(array, size) for name, array in arrays.items()}
 
     def _fetch(self, number: int, epoch: int | None, on_retry: Callable[[], None] | None) -> _View:
         metadata, media = read_sample(self.index, number, on_retry, self.shard_cache)
@@ -182,6 +195,11 @@ class SampleReader:
             raise DataError(f"{shard}: sample {self.index.ids[number]}: {error}", error.cause) from None
 
 
+def _filled_up(array: np.ndarray, size: int) -> np.ndarray:
+    missing = size - len(array)
+    return np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)]) if missing else array
+
+
 def _good(view: _View | DataError) -> _View:
     if isinstance(view, DataError):
         raise view
@@ -194,7 +212,7 @@ def prepared_shape(config: DataConfig, shape: InputShape) -> tuple[int, ...]:
 
 
 def bad_samples(arrays: Arrays) -> list[BadSample]:
-    """Those of a micro-batch that could not be read."""
+    """Those of a batch that could not be read."""
     columns = [arrays[name].tolist() for name in ("shard", "id", "fault", "fault_detail")]
     return [BadSample(*row) for row in zip(*columns, strict=True) if row[2]]
 

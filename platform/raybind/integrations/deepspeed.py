@@ -6,6 +6,7 @@ At stage 0 (float32 only) DeepSpeed steps torch's own optimizer, and there are n
 """
 
 import logging
+import math
 from typing import Any
 
 import deepspeed
@@ -25,6 +26,7 @@ from deepspeed.utils import (
 from torch import Tensor, nn
 
 from raybind.config.train import TrainConfig
+from raybind.data.order import Share
 from raybind.model.bound import BoundModel, Features, trainable_parameters
 from raybind.training.optimizer import make_optimizer
 from raybind.training.state import OptimizerState
@@ -35,7 +37,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 class DeepSpeedEngine:
     """`training.ports.Engine` over `deepspeed.initialize`; torch.distributed must be initialised."""
 
-    def __init__(self, model: BoundModel, config: TrainConfig) -> None:
+    def __init__(self, model: BoundModel, config: TrainConfig, share: Share) -> None:
         logger.setLevel(logging.ERROR)
         self._stage = config.training.zero_stage
         self._dtype = torch.bfloat16 if config.training.precision == "bf16" else torch.float32
@@ -43,7 +45,7 @@ class DeepSpeedEngine:
         self._logit_scale_at_start = model.logit_scale.detach().clone()
         # Any: DeepSpeed's annotations name every optimizer it might have made.
         self._engine: Any = deepspeed.initialize(
-            model=model, optimizer=self._torch_optimizer, config=_deepspeed_config(config)
+            model=model, optimizer=self._torch_optimizer, config=_deepspeed_config(config, share)
         )[0]
         self._plain = self._stage == 0
         self._num_steps = 0
@@ -79,7 +81,9 @@ class DeepSpeedEngine:
             group["lr"] = lr * group["lr_coefficient"]
         self._engine.step()
         self._num_steps += 1
-        return float(self._engine.get_global_grad_norm() or 0.0)
+        norm = float(self._engine.get_global_grad_norm() or 0.0)
+        # -1 is DeepSpeed's sign for what is not finite.
+        return norm if norm >= 0 else math.nan
 
     def clamp(self, name: str, low: float, high: float) -> None:
         """See `Engine`."""
@@ -189,10 +193,10 @@ def _partition(parameter: nn.Parameter, value: Tensor) -> Tensor:
     return padded.narrow(0, size * dist.get_rank(), size).to(local)
 
 
-def _deepspeed_config(config: TrainConfig) -> dict[str, Any]:
+def _deepspeed_config(config: TrainConfig, share: Share) -> dict[str, Any]:
     return {
-        "train_micro_batch_size_per_gpu": config.micro_batch_size,
-        "gradient_accumulation_steps": config.training.grad_accum_steps,
+        "train_micro_batch_size_per_gpu": share.size // share.num_parts,
+        "gradient_accumulation_steps": share.num_parts,
         "gradient_clipping": config.optimizer.max_grad_norm or 0.0,
         "zero_optimization": {"stage": config.training.zero_stage},
         "zero_allow_untested_optimizer": True,

@@ -1,9 +1,8 @@
-"""Lines of progress from a training worker to the driver's console, through a queue actor."""
+"""What happens in other processes of a run, told to the driver through a queue actor."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from ray.util.queue import Queue
 
@@ -11,14 +10,14 @@ END = None
 
 
 class QueueSink:
-    """`training.ports.MetricSink`: hands metrics to whoever reads the queue."""
+    """`training.ports.MetricSink`: calls the observer's `show(step, metrics)`."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """See `MetricSink`."""
-        self._queue.put((step, dict(metrics)))
+        self._queue.put(("show", step, dict(metrics)))
 
     def write(self, name: str, text: str) -> None:
         """See `MetricSink`; files are not for the console."""
@@ -28,10 +27,10 @@ class QueueSink:
 
 
 @contextmanager
-def relayed(show: Callable[..., Any]) -> Iterator[Queue]:
-    """A queue whose items, tuples, are the arguments of calls of `show` in this process while the block runs."""
+def relayed(observer: object) -> Iterator[Queue]:
+    """A queue whose items, a name and arguments, become calls of the observer's methods while the block runs, here."""
     queue = Queue(actor_options={"num_cpus": 0})
-    thread = threading.Thread(target=_show_all, args=(queue, show), daemon=True)
+    thread = threading.Thread(target=_call_all, args=(queue, observer), daemon=True)
     thread.start()
     try:
         yield queue
@@ -41,6 +40,7 @@ def relayed(show: Callable[..., Any]) -> Iterator[Queue]:
         queue.shutdown()
 
 
-def _show_all(queue: Queue, show: Callable[..., Any]) -> None:
+def _call_all(queue: Queue, observer: object) -> None:
     while (item := queue.get()) is not END:
-        show(*item)
+        name, *arguments = item
+        getattr(observer, name)(*arguments)

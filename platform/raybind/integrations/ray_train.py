@@ -9,12 +9,12 @@ from typing import Any
 import ray.train
 import torch
 import torch.distributed as dist
+from ray.actor import ActorProxy
 from ray.data import Dataset
 from ray.train import (
     Checkpoint,
     CheckpointConfig,
     CheckpointUploadMode,
-    DataConfig,
     FailureConfig,
     RunConfig,
     UserCallback,
@@ -22,10 +22,12 @@ from ray.train import (
 from ray.train import ScalingConfig as RayScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.torch import get_device as ray_train_device
+from ray.util.queue import Queue
 
 from raybind.config.train import TrainConfig
 from raybind.data.storage import Storage, open_storage
-from raybind.integrations.ray_data import execution_options
+from raybind.integrations.ray_data import LapsForWorkers
+from raybind.integrations.run_watch import Heartbeat, Place, RunWatch
 from raybind.integrations.train_snapshot import newest_checkpoint
 from raybind.training.checkpoint import CheckpointState, read_state
 
@@ -33,7 +35,7 @@ from raybind.training.checkpoint import CheckpointState, read_state
 class RayWorkerContext:
     """`training.ports.WorkerContext` inside a Ray Train worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: "ActorProxy[RunWatch]") -> None:
         context = ray.train.get_context()
         self.rank: int = context.get_world_rank()
         self.world_size: int = context.get_world_size()
@@ -42,6 +44,19 @@ class RayWorkerContext:
         attempt = [uuid.uuid4().hex[:8]]
         dist.broadcast_object_list(attempt)
         self._attempt = attempt[0]
+        self._notice: ray.train.PreemptionInfo | None = None
+        self.heartbeat = Heartbeat(watch, self._attempt, self.rank)
+
+    def at(self, step: int, phase: str) -> None:
+        """See `WorkerContext`."""
+        self.heartbeat.place = Place(step, phase)
+
+    def must_leave(self) -> bool:
+        """See `WorkerContext`; Ray Train tells of nodes that are being drained."""
+        notice = ray.train.get_preemption_info()
+        new = notice is not None and notice != self._notice
+        self._notice = notice
+        return new
 
     def report(self, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
         """See `WorkerContext`; uploads in the background."""
@@ -74,7 +89,7 @@ def run_workers(
     """Run `worker` on `cluster.num_workers` processes until it returns, restarting the group when one dies.
 
     Args:
-        callbacks: told of every report of the workers.
+        callbacks: told of every report of the workers, and of their ends.
     Raises: ray.train.TrainingFailedError: more failures than `cluster.max_failures`.
     """
     storage = open_storage(config.run.output)
@@ -84,9 +99,10 @@ def run_workers(
         train_loop_config=worker_arguments,
         torch_config=TorchConfig(backend="nccl" if cluster.use_gpu else "gloo"),
         datasets=dict(datasets),
-        dataset_config=DataConfig(execution_options=execution_options()),
+        dataset_config=LapsForWorkers(),
         scaling_config=RayScalingConfig(
-            num_workers=cluster.num_workers,
+            num_workers=(cluster.min_workers, cluster.num_workers) if cluster.min_workers else cluster.num_workers,
+            elastic_resize_monitor_interval_s=cluster.resize_check_seconds,
             use_gpu=cluster.use_gpu,
             resources_per_worker={"CPU": cluster.worker_cpus} | ({"GPU": 1} if cluster.use_gpu else {}),
         ),
@@ -95,11 +111,32 @@ def run_workers(
             storage_path=storage.root,
             storage_filesystem=storage.filesystem,
             failure_config=FailureConfig(max_failures=cluster.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=config.training.keep_checkpoints),
+            checkpoint_config=CheckpointConfig(
+                num_to_keep=config.training.keep_checkpoints,
+                checkpoint_score_attribute=config.training.best_metric,
+            ),
             callbacks=list(callbacks),
         ),
     )
     return trainer.fit()
+
+
+class ToldFailures(UserCallback):
+    """Tells whoever reads the queue what ended the workers, which Ray Train starts again; made by the driver."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Called by Ray Train, in its controller."""
+        for rank, error in worker_exceptions.items():
+            self._queue.put(("notice", f"rank {rank} ended: {last_line(error)}"))
+
+
+def last_line(error: BaseException) -> str:
+    """What went wrong in a worker, without the frames around it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def newest_state(run: Storage) -> CheckpointState | None:

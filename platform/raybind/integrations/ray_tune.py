@@ -128,7 +128,7 @@ def run_trials(config: SweepConfig, competition: Competition, observer: TrialObs
     """
     environment = {"env_vars": {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}}
     task = ray.remote(_tune).options(num_cpus=0, max_retries=0, runtime_env=environment)
-    with relayed(lambda event, *arguments: getattr(observer, event)(*arguments)) as queue:
+    with relayed(observer) as queue:
         reported = ray.get(task.remote(config, competition, queue))
     if reported is not None:
         split = config.metric.partition("/")[0]

@@ -1,6 +1,6 @@
 """From arrays as read to tensors as the model takes them.
 
-Legend: B micro-batch, L tokens, M kept patches.
+Legend: B rows of a batch, L tokens, M kept patches.
 """
 
 import warnings
@@ -29,7 +29,7 @@ class Batch:
     kept_BM: Tensor | None
     """int64, the visible patches, of a clip the same in all its frames; None where nothing is masked."""
     valid_B: Tensor
-    """bool, false where the sample could not be read."""
+    """bool, false where the sample could not be read, and for padding."""
 
     def split(self, num_parts: int) -> "list[Batch]":
         """The same samples in parts of one size, which `num_parts` must divide."""
@@ -44,7 +44,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Collator:
-    """Tokenises, draws the patch masks, moves a micro-batch to the device and normalises it there."""
+    """Tokenises, draws the patch masks, moves a batch to the device and normalises it there."""
 
     tokenizer: Tokenizer
     num_patches: int
@@ -55,7 +55,7 @@ class Collator:
     preprocess: PreprocessConfig
 
     def __call__(self, arrays: Arrays) -> Batch:
-        """Make a batch of what `SampleReader.read_micro_batch` returned, with `epoch` beside it."""
+        """Make a batch of what `SampleReader.read_batch` returned, with `epoch` beside it."""
         epoch = int(arrays["epoch"][0])
         masks = [sample_generator(self.seed, epoch, int(number), "mask") for number in arrays["number"]]
         kept = draw_kept_patches(masks, self.num_patches, self.mask_ratio)
@@ -63,7 +63,7 @@ class Collator:
             pixel_values=self.modality.normalise(self._tensor(arrays["prepared"]), self.preprocess),
             texts=self._tensor(self._texts(arrays)),
             kept_BM=None if kept is None else self._tensor(kept),
-            valid_B=self._tensor(arrays["fault"] == ""),
+            valid_B=self._tensor((arrays["fault"] == "") & ~arrays["padding"]),
         )
 
     def _texts(self, arrays: Arrays) -> np.ndarray:

@@ -1,12 +1,13 @@
 """The training loop: global batches from a cursor to the last step, with records and checkpoints on the way."""
 
 import json
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -15,15 +16,22 @@ from raybind.config.train import TrainConfig
 from raybind.data.faults import FaultCounts, to_jsonl, together
 from raybind.data.order import Batching, Cursor
 from raybind.data.reader import Arrays, bad_samples
-from raybind.errors import RayBindError
+from raybind.errors import RankFailed, RayBindError
 from raybind.training import checkpoint
 from raybind.training.batch import Collator
+from raybind.training.failures import explained
 from raybind.training.ports import Engine, MetricSink, WorkerContext
 from raybind.training.schedule import Schedule
 from raybind.training.step import StepResult, train_step
 
+T = TypeVar("T")
+
 QUARANTINE = "quarantine.jsonl"
 """The samples that could not be read, kept with the run."""
+NOT_FINITE = "not_finite.json"
+"""The ids of a batch whose gradients are not finite, kept with the run."""
+_NAMED_IDS = 8
+"""In a message."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +42,11 @@ class Loop:
     engine: Engine
     collate: Collator
     batches: Iterator[Arrays]
-    """This rank's micro-batches from the first step on, without an end of epoch between them. Beside what
-    `SampleReader.read_micro_batch` returns, each carries `epoch` and `position` of its global batch."""
+    """This rank's shares of the global batches from the first step on, without an end of epoch between them. Beside
+    what `SampleReader.read_batch` returns, each carries `epoch` and `position` of its global batch."""
     batching: Batching
+    num_parts: int
+    """Parts in which this rank encodes its share of a batch."""
     schedule: Schedule
     context: WorkerContext
     sink: MetricSink
@@ -54,24 +64,42 @@ class Loop:
 
         Raises:
             TooManyBadSamples: above the configured rate.
-            RayBindError: the loss is not finite. Like the above on every rank in the same step.
+            RayBindError: a gradient is not finite. Like the above on every rank in the same step.
+            RankFailed: no memory or no disk left, on this rank.
             RuntimeError: this rank's batches do not come in the order of the epoch.
         """
         record = Record(self.config.training.global_batch_size, self.faults)
         batches = self._in_order(first_step)
-        for step in range(first_step, self.schedule.total_steps):
-            arrays = record.waiting_for(batches)
-            self._log_samples(step, arrays)
-            lr = self.schedule.lr(step)
-            result = train_step(self.engine, self.collate(arrays), lr, self.config.training.grad_accum_steps)
-            record.add(result, lr)
-            done = step + 1
-            last = done == self.schedule.total_steps
-            if last or done % self.config.training.log_every_steps == 0:
-                self._log(done, record)
-            if last or done % self.config.training.checkpoint_every_steps == 0:
-                self._checkpoint(done)
+        step = first_step
+        try:
+            for step in range(first_step, self.schedule.total_steps):
+                self._step(step, batches, record)
+        except (OSError, RuntimeError) as error:
+            cause = explained(error, self.config, self.context.rank, step)
+            if cause is None:
+                raise
+            raise RankFailed(cause) from error
         self.sink.close()
+
+    def _step(self, step: int, batches: Iterator[Arrays], record: "Record") -> None:
+        self.context.at(step, "waiting for data")
+        arrays = record.waiting_for(batches)
+        self._log_samples(step, arrays)
+        self.context.at(step, "computing")
+        lr = self.schedule.lr(step)
+        result = train_step(self.engine, self.collate(arrays), lr, self.num_parts)
+        if not math.isfinite(result.grad_norm):
+            self._stop_at(step, arrays, result)
+        record.add(result, lr)
+        done = step + 1
+        last = done == self.schedule.total_steps
+        leaving = False
+        if last or done % self.config.training.log_every_steps == 0:
+            self._log(done, record)
+            leaving = self.context.must_leave()
+        if last or leaving or done % self.config.training.checkpoint_every_steps == 0:
+            self.context.at(step, "writing a checkpoint")
+            self._checkpoint(done, in_haste=leaving)
 
     def _in_order(self, first_step: int) -> Iterator[Arrays]:
         """The batches, each checked to belong to the step it is used in."""
@@ -87,7 +115,7 @@ class Loop:
 
     def _log_samples(self, step: int, arrays: Arrays) -> None:
         if self.sample_log is not None:
-            self.sample_log.write(json.dumps({"step": step, "ids": arrays["id"].tolist()}) + "\n")
+            self.sample_log.write(json.dumps({"step": step, "ids": _ids(arrays)}) + "\n")
             self.sample_log.flush()
 
     def _log(self, step: int, record: "Record") -> None:
@@ -100,13 +128,29 @@ class Loop:
             "data/retries": float(faults.num_retries),
             **{f"data/bad/{cause}": float(count) for cause, count in faults.causes.items()},
         }
-        if not torch.tensor(metrics["train/loss"]).isfinite():
-            raise RayBindError(f"the loss of step {step} is {metrics['train/loss']}; lower optimizer.lr or use fp32")
         if self.context.rank == 0:
             self.sink.log(step, metrics)
         faults.check(self.config.data.max_bad_sample_rate)
 
-    def _checkpoint(self, step: int) -> None:
+    def _stop_at(self, step: int, arrays: Arrays, result: StepResult) -> NoReturn:
+        """Name the samples of a step that came to no finite gradient; a collective call."""
+        ids = _ids(arrays)
+        culprits = [name for name, finite in zip(ids, result.finite_B, strict=False) if not finite]
+        batch = [name for names in _from_all_ranks(ids) for name in names]
+        culprits = [name for names in _from_all_ranks(culprits) for name in names]
+        if self.context.rank == 0:
+            self.sink.write(NOT_FINITE, json.dumps({"step": step, "ids": batch, "not_finite": culprits}, indent=1))
+        self.sink.close()
+        whose = "the embeddings of" if culprits else "though all embeddings are, in the batch of"
+        named = culprits or batch
+        more = f" and {len(named) - _NAMED_IDS} more" if len(named) > _NAMED_IDS else ""
+        raise RayBindError(
+            f"the gradients of step {step} are not finite, {whose} {', '.join(named[:_NAMED_IDS])}{more} (all "
+            f"are in the run's {NOT_FINITE}); look at these samples, lower optimizer.lr={self.config.optimizer.lr:g}, "
+            "set optimizer.max_grad_norm, or use training.precision=fp32"
+        )
+
+    def _checkpoint(self, step: int, in_haste: bool) -> None:
         folder = Path(tempfile.mkdtemp(prefix="raybind-checkpoint-"))
         parameters, optimizer = self.engine.parameters(), self.engine.optimizer_state()
         faults = _of_all_ranks(self.faults)
@@ -124,9 +168,12 @@ class Loop:
             )
             checkpoint.write_checkpoint(folder, state, parameters, optimizer)
         checkpoint.write_generator(folder, self.context.rank)
-        validation = self.validate() if self.validate else {}
+        validation = self.validate() if self.validate and not in_haste else {}
         if self.context.rank == 0 and validation:
             self.sink.log(step, validation)
+        best = self.config.training.best_metric
+        if best is not None and not in_haste and best not in validation:
+            raise RayBindError(f"training.best_metric={best!r} is not among {', '.join(sorted(validation))}")
         self.context.report({"step": step, **validation}, folder)
 
 
@@ -155,7 +202,7 @@ class Record:
             self._start()
         else:
             self._waited += waited
-        self._faults.add(len(arrays["number"]), bad_samples(arrays), int(arrays["retries"].sum()))
+        self._faults.add(len(_ids(arrays)), bad_samples(arrays), int(arrays["retries"].sum()))
         return arrays
 
     def add(self, result: StepResult, lr: float) -> None:
@@ -186,10 +233,19 @@ class Record:
         return metrics
 
 
+def _ids(arrays: Arrays) -> list[str]:
+    return arrays["id"][~arrays["padding"]].tolist()
+
+
 def _of_all_ranks(faults: FaultCounts) -> FaultCounts:
     """The counts of all ranks together; a collective call."""
+    return together(_from_all_ranks(faults))
+
+
+def _from_all_ranks(mine: T) -> list[T]:
+    """What every rank has, in the order of ranks; a collective call."""
     if not (dist.is_available() and dist.is_initialized()):
-        return faults
-    everyone = [faults] * dist.get_world_size()
-    dist.all_gather_object(everyone, faults)
-    return together(everyone)
+        return [mine]
+    everyone = [mine] * dist.get_world_size()
+    dist.all_gather_object(everyone, mine)
+    return everyone

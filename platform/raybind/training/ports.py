@@ -21,6 +21,14 @@ class WorkerContext(Protocol):
     world_size: int
     device: torch.device
 
+    def at(self, step: int, phase: str) -> None:
+        """Tell where this rank stands; one that stands too long is taken for hung."""
+        ...
+
+    def must_leave(self) -> bool:
+        """Whether a machine of the run has been given notice since the last call; a collective call."""
+        ...
+
     def report(self, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
         """Hand in a checkpoint folder, or nothing; every rank calls it equally often."""
         ...
@@ -50,7 +58,9 @@ class Engine(Protocol):
         ...
 
     def step(self, lr: float) -> float:
-        """Update the parameters and clear the gradients. Returns: the global gradient norm before clipping."""
+        """Update the parameters and clear the gradients. Returns: the global gradient norm before clipping,
+        the same on every rank; not a finite number where a gradient is not.
+        """
         ...
 
     def clamp(self, name: str, low: float, high: float) -> None:

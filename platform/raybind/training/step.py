@@ -20,7 +20,9 @@ class StepResult(NamedTuple):
     scale: float
     """1 / tau the loss was computed with."""
     grad_norm: float
-    """Global, before clipping."""
+    """Global, before clipping; not finite where a gradient is not."""
+    finite_B: Tensor
+    """bool, whose embeddings are finite."""
 
 
 def train_step(engine: Engine, batch: Batch, lr: float, grad_accum_steps: int = 1) -> StepResult:
@@ -37,7 +39,8 @@ def train_step(engine: Engine, batch: Batch, lr: float, grad_accum_steps: int = 
         loss, features = _backward_in_parts(engine, batch, grad_accum_steps)
     grad_norm = engine.step(lr)
     engine.clamp("logit_scale", 0.0, MAX_LOGIT_SCALE)
-    return StepResult(loss.detach(), float(features.scale.detach()), grad_norm)
+    finite_B = (features.modality_BE.isfinite() & features.text_BE.isfinite()).all(1)
+    return StepResult(loss.detach(), float(features.scale.detach()), grad_norm, finite_B)
 
 
 def _backward_in_parts(engine: Engine, batch: Batch, num_parts: int) -> tuple[Tensor, Features]:

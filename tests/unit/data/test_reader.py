@@ -78,7 +78,7 @@ def test_mix_draws_every_view_a_sample_has(root: Path) -> None:
 
 
 def test_bad_samples_stay_in_place_with_their_cause(root: Path) -> None:
-    arrays = make_reader(root).read_micro_batch(range(NUM_SAMPLES), epoch=0)
+    arrays = make_reader(root).read_batch(range(NUM_SAMPLES), epoch=0)
     assert arrays["fault"].tolist() == ["", "", "undecodable media", "", "missing text", ""]
     assert arrays["number"].tolist() == list(range(NUM_SAMPLES))
     assert "sample s2" in arrays["fault_detail"][2]
@@ -91,14 +91,14 @@ def test_damaged_bytes_are_found(root: Path) -> None:
     damaged = bytearray(shard.read_bytes())
     damaged[int(reader.index.offset[1]) + 600] ^= 1
     shard.write_bytes(damaged)
-    faults = reader.read_micro_batch(range(NUM_SAMPLES), epoch=0)["fault"].tolist()
+    faults = reader.read_batch(range(NUM_SAMPLES), epoch=0)["fault"].tolist()
     assert faults == ["", "checksum differs", "undecodable media", "", "missing text", ""]
 
 
 def test_a_micro_batch_does_not_depend_on_its_company(root: Path) -> None:
     reader = make_reader(root)
-    together = reader.read_micro_batch([0, 1, 3, 5], epoch=2)
-    alone = reader.read_micro_batch([5], epoch=2)
+    together = reader.read_batch([0, 1, 3, 5], epoch=2)
+    alone = reader.read_batch([5], epoch=2)
     assert together["text"][3] == alone["text"][0]
     np.testing.assert_array_equal(together["prepared"][3], alone["prepared"][0])
 
@@ -116,7 +116,7 @@ def test_what_cannot_be_read_is_listed_and_can_be_skipped(root: Path) -> None:
     reader = make_reader(root)
     counts = FaultCounts()
     for epoch in range(2):
-        counts.add(NUM_SAMPLES, bad_samples(reader.read_micro_batch(range(NUM_SAMPLES), epoch)))
+        counts.add(NUM_SAMPLES, bad_samples(reader.read_batch(range(NUM_SAMPLES), epoch)))
     assert [(sample.id, sample.shard, sample.cause) for sample in counts.quarantine.values()] == [
         ("s2", "train-000000.tar", "undecodable media"),
         ("s4", "train-000000.tar", "missing text"),
@@ -126,7 +126,7 @@ def test_what_cannot_be_read_is_listed_and_can_be_skipped(root: Path) -> None:
     assert index.ids.tolist() == ["s0", "s1", "s3", "s5"]
     assert index.shard_sizes == (4,)
     assert index.digest != reader.index.digest == reader.index.without({"not there"}).digest
-    left = SampleReader(index, reader.config, reader.shape, reader.seed).read_micro_batch(range(4), epoch=0)
+    left = SampleReader(index, reader.config, reader.shape, reader.seed).read_batch(range(4), epoch=0)
     assert not left["fault"].astype(bool).any()
     with pytest.raises(ConfigError, match=r"data.skip_list='list.txt': each line must be JSON with an `id`"):
         read_skip_list("s2", "list.txt")

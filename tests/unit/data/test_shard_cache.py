@@ -52,10 +52,10 @@ def copies(folder: Path) -> set[str]:
 
 def test_the_same_samples_and_then_none_from_the_store(index: SplitIndex, tmp_path: Path) -> None:
     numbers = list(range(len(index)))[::-1]
-    expected = reader(index, None).read_micro_batch(numbers, epoch=0)
+    expected = reader(index, None).read_batch(numbers, epoch=0)
     cached = reader(index, cache_of(tmp_path / "cache", NUM_SHARDS, index))
     for _ in range(2):
-        found = cached.read_micro_batch(numbers, epoch=0)
+        found = cached.read_batch(numbers, epoch=0)
         for name, array in expected.items():
             np.testing.assert_array_equal(found[name], array)
         for shard in index.shards:
@@ -71,7 +71,7 @@ def test_what_was_not_read_for_longest_gives_way(index: SplitIndex, tmp_path: Pa
 
 def test_larger_than_the_cache_is_read_without_it(index: SplitIndex, tmp_path: Path) -> None:
     cached = reader(index, cache_of(tmp_path, 0.5, index))
-    assert not cached.read_micro_batch([0, 7], epoch=0)["fault"].astype(bool).any()
+    assert not cached.read_batch([0, 7], epoch=0)["fault"].astype(bool).any()
     assert not copies(tmp_path)
 
 
@@ -81,7 +81,7 @@ def test_a_shard_that_is_not_what_it_was_is_not_kept(index: SplitIndex, tmp_path
     damaged[int(index.offset[1]) + 600] ^= 1
     path.write_bytes(damaged)
     (tmp_path / "data/depth" / index.shards[1].name).unlink()
-    found = reader(index, cache_of(tmp_path / "cache", NUM_SHARDS, index)).read_micro_batch([0, 1, 2, 5, 12], epoch=0)
+    found = reader(index, cache_of(tmp_path / "cache", NUM_SHARDS, index)).read_batch([0, 1, 2, 5, 12], epoch=0)
     assert found["fault"].tolist() == ["", "checksum differs", "", "shard is missing", ""]
     assert copies(tmp_path / "cache") == {index.shards[2].sha256}
 
