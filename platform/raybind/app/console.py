@@ -63,7 +63,7 @@ class Progress:
 
     def notice(self, text: str) -> None:
         """Print what happened to the run."""
-        console.print(f"[yellow]{text}[/]")
+        console.print(text, style="yellow", markup=False)
 
     def _left(self, step: int) -> str:
         now = time.monotonic()

@@ -27,6 +27,19 @@ from raybind.training.text_embeddings import check_cache_exists
 RUN_RECORD = "raybind-run.json"
 """Beside the checkpoints: the configuration and the MLflow run, so that a run of the same name goes on as the same."""
 
+MAY_CHANGE = (
+    "cluster.",
+    "tracking.",
+    "training.grad_accum_steps",
+    "training.zero_stage",
+    "training.log_every_steps",
+    "training.checkpoint_every_steps",
+    "training.keep_checkpoints",
+    "training.best_metric",
+    "training.sample_log",
+)
+"""What may be other when a run goes on: where and how it runs, not what it computes."""
+
 EXAMPLES = """examples:
   python jobs/train.py --config jobs/presets/depth_tiny.yaml data.root=runs/tiny-vidal run.name=first
   python jobs/train.py --config jobs/presets/depth.yaml data.root=s3://vidal run.output=s3://vidal/runs --check
@@ -158,7 +171,7 @@ def run_storage(config: TrainConfig) -> Storage:
 
 
 def _check_same_run(config: TrainConfig, storage: Storage) -> None:
-    """A run of this name may go on, but only as what it was: the cluster and the tracker may change."""
+    """A run of this name may go on, but only as what it was; see `MAY_CHANGE`."""
     if not storage.exists(RUN_RECORD):
         return
     before = flatten(TrainConfig.model_validate(json.loads(storage.read(RUN_RECORD))["config"]))
@@ -166,7 +179,7 @@ def _check_same_run(config: TrainConfig, storage: Storage) -> None:
     changed = [
         f"{key} was {before.get(key)!r}, now {now.get(key)!r}"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and not key.startswith(("cluster.", "tracking."))
+        if before.get(key) != now.get(key) and not key.startswith(MAY_CHANGE)
     ]
     if changed:
         raise ConfigError(

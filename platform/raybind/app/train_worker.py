@@ -1,7 +1,6 @@
 """What each Ray Train worker of a training job runs: the composition root behind the ports of `training.loop`."""
 
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -115,7 +114,7 @@ def _sample_log(config: TrainConfig, context: RayWorkerContext) -> TextIO | None
         return None
     folder = Path(config.training.sample_log)
     folder.mkdir(parents=True, exist_ok=True)
-    return (folder / f"{time.time_ns()}-rank-{context.rank}.jsonl").open("w")
+    return (folder / f"{context.start}-rank-{context.rank}.jsonl").open("w")
 
 
 def _validation(

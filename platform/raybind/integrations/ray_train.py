@@ -1,6 +1,6 @@
 """Ray Train: starting a group of workers, and the worker context port inside them."""
 
-import uuid
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,12 +40,12 @@ class RayWorkerContext:
         self.rank: int = context.get_world_rank()
         self.world_size: int = context.get_world_size()
         self.device: torch.device = ray_train_device()
-        # A later report of the same folder name would merge into one left behind by a killed attempt.
-        attempt = [uuid.uuid4().hex[:8]]
-        dist.broadcast_object_list(attempt)
-        self._attempt = attempt[0]
+        start = [f"{time.time_ns():x}"]
+        dist.broadcast_object_list(start)
+        self.start = start[0]
+        """Of the workers; later ones sort behind earlier ones."""
         self._notice: ray.train.PreemptionInfo | None = None
-        self.heartbeat = Heartbeat(watch, self._attempt, self.rank)
+        self.heartbeat = Heartbeat(watch, self.start, self.rank)
 
     def at(self, step: int, phase: str) -> None:
         """See `WorkerContext`."""
@@ -60,10 +60,11 @@ class RayWorkerContext:
 
     def report(self, metrics: Mapping[str, float], checkpoint: Path | None) -> None:
         """See `WorkerContext`; uploads in the background."""
+        # A report of the same folder name would merge into one left behind by killed workers: the start is part of it.
         ray.train.report(
             dict(metrics),
             checkpoint=Checkpoint.from_directory(checkpoint) if checkpoint else None,
-            checkpoint_dir_name=f"step-{int(metrics['step']):08d}-{self._attempt}" if checkpoint else None,
+            checkpoint_dir_name=f"step-{int(metrics['step']):08d}-{self.start}" if checkpoint else None,
             checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
             delete_local_checkpoint_after_upload=True,
         )
