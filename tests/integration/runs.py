@@ -57,6 +57,12 @@ class Cluster:
         """Start a second node."""
         self._second = self._cluster.add_node(num_cpus=NODE["num_cpus"], object_store_memory=200 * 2**20)
 
+    def give_notice(self, seconds: int) -> None:
+        """Drain the second node, as before a spot instance is taken away."""
+        command = ["ray", "drain-node", "--address", self.address, "--node-id", self._second.node_id]
+        reason = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "taken away"]
+        subprocess.run([*command, *reason, "--deadline-remaining-seconds", str(seconds)], check=True)
+
     def kill_node(self) -> None:
         """SIGKILL all of the second node's processes."""
         doomed = [psutil.Process(self._raylet(self._second)), *self._children(self._second)]
@@ -107,7 +113,7 @@ class Run:
     def __init__(self, folder: Path, name: str, cluster: Cluster | None, base_weights: Path, *settings: str) -> None:
         self.folder, self.name = folder, name
         self._samples = folder / f"{name}-samples"
-        self._env = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"} | (
+        self.env = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"} | (
             {"RAY_ADDRESS": cluster.address} if cluster is not None else {}
         )
         self._settings = {
@@ -140,7 +146,7 @@ class Run:
         with self.log.open("a") as log:
             return subprocess.Popen(
                 [sys.executable, str(PROJECT / "jobs/train.py"), *(f"{key}={value}" for key, value in now.items())],
-                env=self._env,
+                env=self.env,
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,

@@ -1,15 +1,13 @@
-"""MLflow: the record of a run. A tracker that is away never stops or slows training.
-
-Metrics go to a local JSON-lines spool first and to the server in the background.
-"""
+"""MLflow: the record of a run. A tracker that is away never stops or slows training."""
 
 import json
 import logging
 import os
+import queue
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +21,9 @@ from raybind.config.train import TrackingConfig
 from raybind.errors import ConfigError
 
 log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 120
+"""How long a run that has come to its end waits for a tracker that is away."""
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -78,8 +79,11 @@ class TrackedRun:
         return run
 
     def resume(self) -> None:
-        """Show the run as running again."""
-        self._client.update_run(self.run_id, status="RUNNING")
+        """Show the run as running again; a tracker that is away is reported, not raised."""
+        try:
+            self._client.update_run(self.run_id, status="RUNNING")
+        except MlflowException as error:
+            log.warning("MLflow run %s could not be marked RUNNING: %s", self.run_id, error.message)
 
     def log_text(self, text: str, artifact: str) -> None:
         """Store a text artifact."""
@@ -132,39 +136,66 @@ class ChildRun:
 
 
 class MlflowSink:
-    """`training.ports.MetricSink`: spool first, MLflow in the background."""
+    """`training.ports.MetricSink`: to a local file first, to MLflow in the background, in order.
+
+    What a tracker that is away does not take waits here and is sent again, for as long as the run goes on and, at its
+    end, until nothing has been taken for `PATIENCE_SECONDS`. MLflow's own asynchronous logging drops what its retries
+    could not deliver (3.17).
+    """
 
     def __init__(self, run: TrackedRun, spool: Path) -> None:
         self._run_id = run.run_id
         self._client = MlflowClient(run.uri)
         self._spool = spool
-        self._pending: list[Any] = []
-        self._pool = ThreadPoolExecutor(1)
-        self._uploads: list[Future[None]] = []
+        self._waiting: queue.Queue[_Parcel | None] = queue.Queue()
+        self._sent_at = 0.0
+        self._thread = threading.Thread(target=self._send_all, daemon=True)
+        self._thread.start()
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """See `MetricSink`."""
         with self._spool.open("a") as file:
             file.write(json.dumps({"step": step, **metrics}) + "\n")
-        operation = self._client.log_batch(self._run_id, metrics=_entities(metrics, step), synchronous=False)
-        self._pending.append(operation)
+        self._waiting.put(_entities(metrics, step))
 
     def write(self, name: str, text: str) -> None:
         """See `MetricSink`."""
         path = self._spool.with_name(name)
         path.write_text(text)
-        self._uploads.append(self._pool.submit(self._client.log_artifact, self._run_id, str(path)))
+        self._waiting.put(path)
 
     def close(self) -> None:
         """See `MetricSink`."""
+        self._waiting.put(self._spool)
+        self._waiting.put(None)
+        self._sent_at = time.monotonic()
+        while self._thread.is_alive() and time.monotonic() - self._sent_at < PATIENCE_SECONDS:
+            self._thread.join(1)
+        if self._thread.is_alive():
+            log.warning("MLflow did not take all metrics of run %s; they are in %s", self._run_id, self._spool)
+
+    def _send_all(self) -> None:
+        while (parcel := self._waiting.get()) is not None:
+            pause = 1.0
+            while not self._sent(parcel):
+                time.sleep(pause)
+                pause = min(2 * pause, 10.0)
+            self._sent_at = time.monotonic()
+
+    def _sent(self, parcel: "_Parcel") -> bool:
         try:
-            for operation in self._pending:
-                operation.wait()
-            for upload in self._uploads:
-                upload.result()
-            self._client.log_artifact(self._run_id, str(self._spool))
-        except MlflowException as error:
-            log.warning("MLflow lost metrics of run %s (all are in %s): %s", self._run_id, self._spool, error.message)
+            if isinstance(parcel, Path):
+                self._client.log_artifact(self._run_id, str(parcel))
+            else:
+                self._client.log_batch(self._run_id, metrics=parcel)
+        except (MlflowException, OSError) as error:
+            log.warning("MLflow run %s: %s; trying again", self._run_id, error)
+            return False
+        return True
+
+
+_Parcel = list[Metric] | Path
+"""Metrics of a step, or a file."""
 
 
 def _artifacts(uri: str) -> str | None:
