@@ -15,7 +15,7 @@ NO_DROPOUT = "model.lora.dropout=0"
 
 def test_another_number_of_workers_and_another_stage_give_the_same_losses(tmp_path: Path, base_weights: Path) -> None:
     write_shards(f"{tmp_path}/data")
-    settings = (NO_DROPOUT, "cluster.worker_cpus=0.5", "cluster.reader_cpus=0.5")
+    settings = (NO_DROPOUT, "cluster.worker_cpus=0.3", "cluster.reader_cpus=0.3")
     whole = Run(tmp_path, "whole", None, base_weights, *settings)
     whole.finish()
     changes = {"1 worker": {"cluster__num_workers": "1"}, "4 workers": {"cluster__num_workers": "4"}}

@@ -211,6 +211,11 @@ def prepared_shape(config: DataConfig, shape: InputShape) -> tuple[int, ...]:
     return (get_modality(config.modality).prepared_channels, *shape.array[1:])
 
 
+def sample_ids(arrays: Arrays) -> list[str]:
+    """Of a batch, without its padding."""
+    return arrays["id"][~arrays["padding"]].tolist()
+
+
 def bad_samples(arrays: Arrays) -> list[BadSample]:
     """Those of a batch that could not be read."""
     columns = [arrays[name].tolist() for name in ("shard", "id", "fault", "fault_detail")]

@@ -3,24 +3,23 @@
 import json
 import math
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, TextIO, TypeVar
 
-import torch
 import torch.distributed as dist
 
 from raybind.config.train import TrainConfig
 from raybind.data.faults import FaultCounts, to_jsonl, together
 from raybind.data.order import Batching, Cursor
-from raybind.data.reader import Arrays, bad_samples
+from raybind.data.reader import Arrays, sample_ids
 from raybind.errors import RankFailed, RayBindError
 from raybind.training import checkpoint
 from raybind.training.batch import Collator
 from raybind.training.failures import explained
 from raybind.training.ports import Engine, MetricSink, WorkerContext
+from raybind.training.record import Record
 from raybind.training.schedule import Schedule
 from raybind.training.step import StepResult, train_step
 
@@ -81,7 +80,7 @@ class Loop:
             raise RankFailed(cause) from error
         self.sink.close()
 
-    def _step(self, step: int, batches: Iterator[Arrays], record: "Record") -> None:
+    def _step(self, step: int, batches: Iterator[Arrays], record: Record) -> None:
         self.context.at(step, "waiting for data")
         arrays = record.waiting_for(batches)
         self._log_samples(step, arrays)
@@ -99,7 +98,12 @@ class Loop:
             leaving = self.context.must_leave()
         if last or leaving or done % self.config.training.checkpoint_every_steps == 0:
             self.context.at(step, "writing a checkpoint")
-            self._checkpoint(done, in_haste=leaving)
+            with record.outside_of_steps("checkpoint"):
+                folder = self._checkpoint(done)
+            with record.outside_of_steps("validation"):
+                validation = {} if leaving else self._validation(done)
+            with record.outside_of_steps("checkpoint"):
+                self.context.report({"step": done, **validation}, folder)
 
     def _in_order(self, first_step: int) -> Iterator[Arrays]:
         """The batches, each checked to belong to the step it is used in."""
@@ -115,10 +119,10 @@ class Loop:
 
     def _log_samples(self, step: int, arrays: Arrays) -> None:
         if self.sample_log is not None:
-            self.sample_log.write(json.dumps({"step": step, "ids": _ids(arrays)}) + "\n")
+            self.sample_log.write(json.dumps({"step": step, "ids": sample_ids(arrays)}) + "\n")
             self.sample_log.flush()
 
-    def _log(self, step: int, record: "Record") -> None:
+    def _log(self, step: int, record: Record) -> None:
         """Every rank has the same numbers here, so that all of them stop where one must."""
         metrics = record.metrics(self.batching.cursor_at(step), self.batching)
         faults = _of_all_ranks(self.faults.without_list())
@@ -134,7 +138,7 @@ class Loop:
 
     def _stop_at(self, step: int, arrays: Arrays, result: StepResult) -> NoReturn:
         """Name the samples of a step that came to no finite gradient; a collective call."""
-        ids = _ids(arrays)
+        ids = sample_ids(arrays)
         culprits = [name for name, finite in zip(ids, result.finite_B, strict=False) if not finite]
         batch = [name for names in _from_all_ranks(ids) for name in names]
         culprits = [name for names in _from_all_ranks(culprits) for name in names]
@@ -150,7 +154,8 @@ class Loop:
             "set optimizer.max_grad_norm, or use training.precision=fp32"
         )
 
-    def _checkpoint(self, step: int, in_haste: bool) -> None:
+    def _checkpoint(self, step: int) -> Path:
+        """Write what a run goes on from. Returns: this rank's part of it."""
         folder = Path(tempfile.mkdtemp(prefix="raybind-checkpoint-"))
         parameters, optimizer = self.engine.parameters(), self.engine.optimizer_state()
         faults = _of_all_ranks(self.faults)
@@ -168,73 +173,18 @@ class Loop:
             )
             checkpoint.write_checkpoint(folder, state, parameters, optimizer)
         checkpoint.write_generator(folder, self.context.rank)
-        validation = self.validate() if self.validate and not in_haste else {}
-        if self.context.rank == 0 and validation:
-            self.sink.log(step, validation)
+        return folder
+
+    def _validation(self, step: int) -> dict[str, float]:
+        if self.validate is None:
+            return {}
+        metrics = self.validate()
+        if self.context.rank == 0:
+            self.sink.log(step, metrics)
         best = self.config.training.best_metric
-        if best is not None and not in_haste and best not in validation:
-            raise RayBindError(f"training.best_metric={best!r} is not among {', '.join(sorted(validation))}")
-        self.context.report({"step": step, **validation}, folder)
-
-
-class Record:
-    """Gathers what happens between two records of the metrics."""
-
-    def __init__(self, global_batch_size: int, faults: FaultCounts) -> None:
-        self._global_batch_size = global_batch_size
-        self._faults = faults
-        self._first_batch_seconds: float | None = None
-        self._start()
-
-    def _start(self) -> None:
-        self._began = time.perf_counter()
-        self._waited = 0.0
-        self._losses: list[torch.Tensor] = []
-
-    def waiting_for(self, batches: Iterator[Arrays]) -> Arrays:
-        """Take the next batch and count the time it took to come, of the first one apart."""
-        began = time.perf_counter()
-        arrays = next(batches)
-        waited = time.perf_counter() - began
-        if self._first_batch_seconds is None:
-            # Readers start while the model is built; what is left of their start is no step's time.
-            self._first_batch_seconds = waited
-            self._start()
-        else:
-            self._waited += waited
-        self._faults.add(len(_ids(arrays)), bad_samples(arrays), int(arrays["retries"].sum()))
-        return arrays
-
-    def add(self, result: StepResult, lr: float) -> None:
-        """Count a step."""
-        self._losses.append(result.loss)
-        self._last, self._lr = result, lr
-
-    def metrics(self, cursor: Cursor, batching: Batching) -> dict[str, float]:
-        """The metrics since the last call, means over steps and ranks; a collective call."""
-        loss = torch.stack(self._losses).mean()
-        if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(loss)
-            loss /= dist.get_world_size()
-        seconds = time.perf_counter() - self._began
-        steps = len(self._losses)
-        metrics = {
-            "train/loss": float(loss),
-            "train/temperature": 1 / self._last.scale,
-            "train/lr": self._lr,
-            "train/grad_norm": self._last.grad_norm,
-            "train/epoch": cursor.epoch + cursor.position / (batching.steps_per_epoch * batching.global_batch_size),
-            "time/step_seconds": seconds / steps,
-            "time/samples_per_second": steps * self._global_batch_size / seconds,
-            "time/data_wait_fraction": self._waited / seconds,
-            "time/first_batch_seconds": self._first_batch_seconds or 0.0,
-        }
-        self._start()
+        if best is not None and best not in metrics:
+            raise RayBindError(f"training.best_metric={best!r} is not among {', '.join(sorted(metrics))}")
         return metrics
-
-
-def _ids(arrays: Arrays) -> list[str]:
-    return arrays["id"][~arrays["padding"]].tolist()
 
 
 def _of_all_ranks(faults: FaultCounts) -> FaultCounts:
