@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 from ray.util.queue import Queue
 
+from raybind.integrations.ray_cluster import on_this_node
+
 END = None
 
 
@@ -29,7 +31,7 @@ class QueueSink:
 @contextmanager
 def relayed(observer: object) -> Iterator[Queue]:
     """A queue whose items, a name and arguments, become calls of the observer's methods while the block runs, here."""
-    queue = Queue(actor_options={"num_cpus": 0})
+    queue = Queue(actor_options=on_this_node())
     thread = threading.Thread(target=_call_all, args=(queue, observer), daemon=True)
     thread.start()
     try:

@@ -13,8 +13,10 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import raybind
 
@@ -43,3 +45,9 @@ def connect(local_resources: Mapping[str, float] | None = None) -> None:
             logging_level=logging.WARNING,
             log_to_driver=False,
         )
+
+
+def on_this_node() -> dict[str, Any]:
+    """Options of an actor that takes no CPU and lives where the caller does: a lost node of another cannot take it."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return {"num_cpus": 0, "scheduling_strategy": here}

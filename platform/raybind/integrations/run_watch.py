@@ -16,6 +16,8 @@ import ray
 from ray.actor import ActorHandle, ActorProxy
 from ray.util.queue import Queue
 
+from raybind.integrations.ray_cluster import on_this_node
+
 BEAT_SECONDS = 1.0
 _COLLECTIVES = ("torch/distributed/", "deepspeed/comm/")
 
@@ -138,5 +140,5 @@ class Heartbeat:
 
 
 def start_watch(hang_seconds: float, queue: Queue | None) -> "ActorProxy[RunWatch]":
-    """A watch in a process of its own, near the driver."""
-    return ray.remote(num_cpus=0)(RunWatch).remote(hang_seconds, queue)
+    """A watch in a process of its own, on the driver's node."""
+    return ray.remote(RunWatch).options(**on_this_node()).remote(hang_seconds, queue)
