@@ -33,6 +33,7 @@ from raybind.config.model import ModelConfig
 from raybind.config.train import OptimizerConfig
 from raybind.model.architecture import ClipArchitecture, encoder_architecture
 from raybind.model.bound import BoundModel, apply_tuning
+from raybind.model.lora import _AddedLinear
 from raybind.model.masking import draw_kept_patches
 from raybind.model.vision import VisionTransformer
 from raybind.training.batch import Batch
@@ -195,9 +196,22 @@ def whole_last_block() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def lora_in_three_passes() -> Iterator[None]:
+    """LoRA's product, its scaling and its sum with the base's output apart, as peft computes them."""
+
+    def forward(self: _AddedLinear, input: Tensor, base_NO: Tensor) -> Tensor:
+        return base_NO + F.linear(input, self.weight) * self.scaling
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_AddedLinear, "forward", forward)
+        yield
+
+
 WITHOUT: dict[str, Callable[[], Any]] = {
     "skipping masked patches before the embedding": masked_after_embedding,
     "the class token alone in the last block": whole_last_block,
+    "LoRA in one pass": lora_in_three_passes,
     "fused attention": lambda: sdpa_kernel(SDPBackend.MATH),
 }
 
