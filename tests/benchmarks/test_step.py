@@ -57,6 +57,7 @@ class Setting:
     mask_ratio: float = 0.5
     cached_texts: bool = True
     device: str = "cpu"
+    recompute_blocks: bool = False
 
 
 def inputs(setting: Setting, arch: ClipArchitecture) -> Batch:
@@ -83,6 +84,7 @@ def our_step(setting: Setting) -> tuple[Callable[[], None], ClipArchitecture]:
     model.init_weights()
     nn.init.constant_(model.logit_scale, 2.66)
     apply_tuning(model, config)
+    model.encoder.vision.recompute_blocks = setting.recompute_blocks
     engine = TorchEngine(model.to(setting.device), OptimizerConfig())
     batch = inputs(setting, arch)
     return lambda: train_step(engine, batch, 1e-4) and None, arch
@@ -308,6 +310,7 @@ def compare(ours: Setting, without: tuple[str, ...] = tuple(WITHOUT)) -> tuple[f
         "ours": ours,
         "plain loop, text tower in every step": replace(ours, loop="plain", cached_texts=False),
         "plain loop, cached texts": replace(ours, loop="plain"),
+        "ours, each block computed again": replace(ours, recompute_blocks=True),
         "ours without cached texts": replace(ours, cached_texts=False),
         **{f"ours without {saving}": replace(ours, loop=saving) for saving in without},
     }

@@ -57,6 +57,7 @@ def train_worker(arguments: dict[str, Any]) -> None:
         # The driver made the data sets from the same checkpoint's cursor; the loop checks every batch against its step.
         batches = worker_batches(schedule.total_steps, first_step)
         model, base_fingerprint = starting_model(config, with_language=config.data.text_embeddings == "computed")
+        model.encoder.vision.recompute_blocks = config.training.activation_checkpointing
         if state is not None and folder is not None:
             check_base(state, base_fingerprint)
             load_parameters(model, read_parameters(folder))
