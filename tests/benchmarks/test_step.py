@@ -33,6 +33,7 @@ from raybind.config.model import ModelConfig
 from raybind.config.train import OptimizerConfig
 from raybind.model.architecture import ClipArchitecture, encoder_architecture
 from raybind.model.bound import BoundModel, apply_tuning
+from raybind.model.lora import _AddedLinear
 from raybind.model.masking import draw_kept_patches
 from raybind.model.vision import VisionTransformer
 from raybind.training.batch import Batch
@@ -56,6 +57,7 @@ class Setting:
     mask_ratio: float = 0.5
     cached_texts: bool = True
     device: str = "cpu"
+    recompute_blocks: bool = False
 
 
 def inputs(setting: Setting, arch: ClipArchitecture) -> Batch:
@@ -82,6 +84,7 @@ def our_step(setting: Setting) -> tuple[Callable[[], None], ClipArchitecture]:
     model.init_weights()
     nn.init.constant_(model.logit_scale, 2.66)
     apply_tuning(model, config)
+    model.encoder.vision.recompute_blocks = setting.recompute_blocks
     engine = TorchEngine(model.to(setting.device), OptimizerConfig())
     batch = inputs(setting, arch)
     return lambda: train_step(engine, batch, 1e-4) and None, arch
@@ -195,9 +198,22 @@ def whole_last_block() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def lora_in_three_passes() -> Iterator[None]:
+    """LoRA's product, its scaling and its sum with the base's output apart, as peft computes them."""
+
+    def forward(self: _AddedLinear, input: Tensor, base_NO: Tensor) -> Tensor:
+        return base_NO + F.linear(input, self.weight) * self.scaling
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_AddedLinear, "forward", forward)
+        yield
+
+
 WITHOUT: dict[str, Callable[[], Any]] = {
     "skipping masked patches before the embedding": masked_after_embedding,
     "the class token alone in the last block": whole_last_block,
+    "LoRA in one pass": lora_in_three_passes,
     "fused attention": lambda: sdpa_kernel(SDPBackend.MATH),
 }
 
@@ -294,6 +310,7 @@ def compare(ours: Setting, without: tuple[str, ...] = tuple(WITHOUT)) -> tuple[f
         "ours": ours,
         "plain loop, text tower in every step": replace(ours, loop="plain", cached_texts=False),
         "plain loop, cached texts": replace(ours, loop="plain"),
+        "ours, each block computed again": replace(ours, recompute_blocks=True),
         "ours without cached texts": replace(ours, cached_texts=False),
         **{f"ours without {saving}": replace(ours, loop=saving) for saving in without},
     }

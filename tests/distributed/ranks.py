@@ -5,12 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
 from raybind.config.train import TrainConfig
 from raybind.data.order import Batching, Share
+from raybind.integrations import deepspeed
 from raybind.integrations.deepspeed import DeepSpeedEngine
 from raybind.model.bound import build_model
 from raybind.objective.contrastive import contrastive_loss
@@ -125,6 +127,31 @@ def exact_run(rank: int, world_size: int, configs: list[TrainConfig], num_steps:
         model, _ = build_model(config.model, seed=0)
         engine = DeepSpeedEngine(model, config, share_of(config, world_size))
         results.append(trained(engine, rank, world_size, num_steps, config.training.grad_accum_steps))
+    return results
+
+
+def recomputing_run(
+    rank: int, world_size: int, configs: list[TrainConfig], num_steps: int
+) -> list[tuple[list[float], dict[str, torch.Tensor]]]:
+    """One run per configuration; at stage 3 even the smallest parameter is whole only while a module runs."""
+    plain = deepspeed._deepspeed_config
+
+    def nothing_stays(config: TrainConfig, share: Share) -> dict[str, Any]:
+        made = plain(config, share)
+        names = ("param_persistence_threshold", "max_live_parameters", "max_reuse_distance")
+        made["zero_optimization"] |= {f"stage3_{name}": 0 for name in names}
+        return made
+
+    results = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deepspeed, "_deepspeed_config", nothing_stays)
+        for config in configs:
+            torch.manual_seed(rank)
+            model, _ = build_model(config.model, seed=0)
+            model.encoder.vision.recompute_blocks = config.training.activation_checkpointing
+            engine = DeepSpeedEngine(model, config, share_of(config, world_size))
+            losses = steps(engine, rank, world_size, 0, num_steps, grad_accum_steps=config.training.grad_accum_steps)
+            results.append((losses, engine.parameters()))
     return results
 
 

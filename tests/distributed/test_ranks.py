@@ -14,14 +14,16 @@ from tests.distributed import ranks
 STAGES = (0, 1, 2, 3)
 
 
-def make_config(base_weights: Path, stage: int, world_size: int, grad_accum_steps: int = 1) -> TrainConfig:
+def make_config(
+    base_weights: Path, stage: int, world_size: int, grad_accum_steps: int = 1, dropout: float = 0, **training: Any
+) -> TrainConfig:
     return TrainConfig.model_validate(
         {
             "run": {"name": "test"},
             "data": {"root": "none", "modality": "depth"},
             "model": {
                 "base": {"architecture": "ViT-Tiny-14", "weights": str(base_weights)},
-                "lora": {"rank": 4, "dropout": 0},
+                "lora": {"rank": 4, "dropout": dropout},
             },
             "optimizer": {"pretrained_lr_coefficient": 0.5},
             "schedule": {"warmup_steps": 0},
@@ -30,6 +32,7 @@ def make_config(base_weights: Path, stage: int, world_size: int, grad_accum_step
                 "grad_accum_steps": grad_accum_steps,
                 "precision": "fp32",
                 "zero_stage": stage,
+                **training,
             },
             "cluster": {"num_workers": world_size},
         }
@@ -91,3 +94,15 @@ def test_logit_scale_stays_within_its_bound_at_every_stage(base_weights: Path, t
     configs = [make_config(base_weights, stage, 2) for stage in STAGES]
     ends = run_ranks(tmp_path, 2, ranks.clamp_run, configs)
     assert ends == pytest.approx([4.60517, 100.0] * len(STAGES), rel=1e-5)
+
+
+@pytest.mark.slow
+def test_what_is_computed_again_in_the_backward_pass_is_whole_at_stage_3(base_weights: Path, tmp_path: Path) -> None:
+    """LoRA's A behind its dropout, and whole blocks; parameters are empty outside of the modules that use them."""
+    settings = [(0, False), (3, False), (3, True)]
+    configs = [make_config(base_weights, stage, 2, 2, 0.1, activation_checkpointing=on) for stage, on in settings]
+    (losses, parameters), kept, again = run_ranks(tmp_path, 2, ranks.recomputing_run, configs, 3)
+    assert kept[0] == pytest.approx(losses, abs=1e-5)
+    assert max(relative(kept[1][name], parameters[name]) for name in parameters) < 2e-3
+    assert again[0] == kept[0]
+    assert all(torch.equal(again[1][name], kept[1][name]) for name in parameters)

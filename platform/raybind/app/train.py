@@ -31,6 +31,7 @@ MAY_CHANGE = (
     "cluster.",
     "tracking.",
     "training.grad_accum_steps",
+    "training.activation_checkpointing",
     "training.zero_stage",
     "training.log_every_steps",
     "training.checkpoint_every_steps",

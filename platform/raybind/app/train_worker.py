@@ -72,6 +72,7 @@ def _train(
         # The driver made the data sets from the same checkpoint's cursor; the loop checks every batch against its step.
         batches = worker_batches(schedule.total_steps, config.cluster.num_workers, first_step)
         model, base_fingerprint = starting_model(config, with_language=config.data.text_embeddings == "computed")
+        model.encoder.vision.recompute_blocks = config.training.activation_checkpointing
         if state is not None and folder is not None:
             check_base(state, base_fingerprint)
             load_parameters(model, read_parameters(folder))

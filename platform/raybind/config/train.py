@@ -72,6 +72,9 @@ class TrainingConfig(Config):
     grad_accum_steps: int = Field(default=1, ge=1)
     """Parts in which a worker encodes its share of the global batch, for batches that do not fit; the negatives and the
     gradients are those of the whole batch. More than 1 costs a second forward pass."""
+    activation_checkpointing: bool = False
+    """Keep each transformer block's input alone and compute the block again in the backward pass: memory for a third
+    more time, with the same result."""
     precision: Literal["fp32", "bf16"] = "bf16"
     """bf16: DeepSpeed's bfloat16 weights with a float32 master copy of what trains."""
     zero_stage: Literal[0, 1, 2, 3] = 2

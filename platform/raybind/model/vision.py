@@ -10,6 +10,7 @@ P patches of a row, M kept patches, D width, E embedding_dim.
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from raybind.errors import DataError
 from raybind.model.architecture import VisionArchitecture
@@ -41,6 +42,8 @@ class VisionTransformer(nn.Module):
     def __init__(self, arch: VisionArchitecture) -> None:
         super().__init__()
         self.input = arch.input
+        self.recompute_blocks = False
+        """Whether training keeps each block's input alone and computes the block again in the backward pass."""
         frames = (arch.input.num_frames,) if arch.frame_class_tokens and arch.input.num_frames else ()
         self.patch_embedding = PatchEmbedding(arch.patch_size, arch.width)
         self.class_embedding = nn.Parameter(torch.empty(*frames, arch.width))
@@ -80,11 +83,18 @@ class VisionTransformer(nn.Module):
         x = self.tokens(pixel_values, kept_BM)
         *first, last = self.layers
         for layer in first:
-            x = layer(x)
+            x = self._through(layer, x)
         # Of the last block nothing but the class token is looked at.
-        x = last(x, num_queries=1)
+        x = self._through(last, x, num_queries=1)
         pooled_RD = self.post_layernorm(x[:, 0])
         return pooled_RD if self.input.num_frames is None else pooled_RD.unflatten(0, (len(pixel_values), -1)).mean(1)
+
+    def _through(self, block: nn.Module, x: Tensor, num_queries: int | None = None) -> Tensor:
+        if self.recompute_blocks and self.training and torch.is_grad_enabled():
+            found = checkpoint(block, x, num_queries=num_queries, use_reentrant=False)
+            assert isinstance(found, Tensor)
+            return found
+        return block(x, num_queries=num_queries)
 
     def tokens(self, pixel_values: Tensor, kept_BM: Tensor | None) -> Tensor:
         """What the blocks get, (R, 1 + M, D): class token and kept patches at their positions, after a layer norm."""

@@ -31,7 +31,6 @@ def memory_remedy(config: TrainConfig) -> str:
     """Which settings need less memory."""
     training = config.training
     return (
-        f"raise training.grad_accum_steps={training.grad_accum_steps} or model.mask_ratio={config.model.mask_ratio:g}, "
-        f"or lower training.global_batch_size={training.global_batch_size} per worker (cluster.num_workers="
-        f"{config.cluster.num_workers})"
+        f"raise training.grad_accum_steps={training.grad_accum_steps}, set training.activation_checkpointing=true (now "
+        f"{training.activation_checkpointing}), or raise model.mask_ratio={config.model.mask_ratio:g}"
     )
