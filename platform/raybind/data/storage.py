@@ -174,13 +174,18 @@ class Storage:
         return f"{self.root}/{key}".rstrip("/")
 
 
-def open_storage(location: str) -> Storage:
-    """The storage at a local path or `s3://bucket/prefix`; nothing is contacted yet."""
+def open_storage(location: str, retries: int = 3) -> Storage:
+    """The storage at a local path or `s3://bucket/prefix`; nothing is contacted yet.
+
+    Args:
+        retries: tries of one request by the AWS SDK, with pauses that grow to 20 s, beneath the patience of `Storage`;
+            more for those who use its filesystem themselves.
+    """
     parts = urlsplit(location)
     if parts.scheme == "s3":
         if not parts.netloc:
             raise ConfigError(f"{location!r} names no bucket; write s3://bucket/prefix")
-        return Storage(_s3_filesystem(), f"{parts.netloc}{parts.path}".rstrip("/"))
+        return Storage(_s3_filesystem(retries), f"{parts.netloc}{parts.path}".rstrip("/"))
     return Storage(pafs.LocalFileSystem(), os.path.abspath(os.path.expanduser(location)))
 
 
@@ -215,15 +220,17 @@ def _s3_endpoint() -> str | None:
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
 
 
-def _s3_filesystem() -> pafs.S3FileSystem:
+def _s3_filesystem(retries: int) -> pafs.S3FileSystem:
+    retry = pafs.AwsStandardS3RetryStrategy(retries)
     endpoint = _s3_endpoint()
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if endpoint is None:
-        return pafs.S3FileSystem(region=region, request_timeout=STALL_SECONDS)
+        return pafs.S3FileSystem(region=region, request_timeout=STALL_SECONDS, retry_strategy=retry)
     parts = urlsplit(endpoint)
     return pafs.S3FileSystem(
         endpoint_override=parts.netloc,
         scheme=parts.scheme,
         region=region or "us-east-1",
         request_timeout=STALL_SECONDS,
+        retry_strategy=retry,
     )

@@ -31,6 +31,10 @@ from raybind.integrations.run_watch import Heartbeat, Place, RunWatch
 from raybind.integrations.train_snapshot import newest_checkpoint
 from raybind.training.checkpoint import CheckpointState, read_state
 
+UPLOAD_RETRIES = 15
+"""Tries of each request with which Ray Train stores checkpoints and its record of them: object storage may be away for
+three minutes."""
+
 
 class RayWorkerContext:
     """`training.ports.WorkerContext` inside a Ray Train worker."""
@@ -93,7 +97,7 @@ def run_workers(
         callbacks: told of every report of the workers, and of their ends.
     Raises: ray.train.TrainingFailedError: more failures than `cluster.max_failures`.
     """
-    storage = open_storage(config.run.output)
+    storage = open_storage(config.run.output, UPLOAD_RETRIES)
     cluster = config.cluster
     trainer = TorchTrainer(
         worker,
