@@ -1,6 +1,7 @@
 """The training loop: global batches from a cursor to the last step, with records and checkpoints on the way."""
 
 import json
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -100,6 +101,8 @@ class Loop:
             "data/retries": float(faults.num_retries),
             **{f"data/bad/{cause}": float(count) for cause, count in faults.causes.items()},
         }
+        if (scaling := self.engine.loss_scaling) is not None:
+            metrics["train/loss_scale"] = scaling.scale
         if not torch.tensor(metrics["train/loss"]).isfinite():
             raise RayBindError(f"the loss of step {step} is {metrics['train/loss']}; lower optimizer.lr or use fp32")
         if self.context.rank == 0:
@@ -117,6 +120,7 @@ class Loop:
                 step=step,
                 cursor=self.batching.cursor_at(step),
                 optimizer_steps=optimizer.num_steps,
+                loss_scaling=optimizer.loss_scaling,
                 base_fingerprint=self.base_fingerprint,
                 data_digest=self.data_digest,
                 faults=faults,
@@ -175,7 +179,8 @@ class Record:
             "train/loss": float(loss),
             "train/temperature": 1 / self._last.scale,
             "train/lr": self._lr,
-            "train/grad_norm": self._last.grad_norm,
+            # A step that overflowed has none.
+            **({"train/grad_norm": self._last.grad_norm} if math.isfinite(self._last.grad_norm) else {}),
             "train/epoch": cursor.epoch + cursor.position / (batching.steps_per_epoch * batching.global_batch_size),
             "time/step_seconds": seconds / steps,
             "time/samples_per_second": steps * self._global_batch_size / seconds,
