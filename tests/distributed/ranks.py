@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +10,28 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from deepspeed.accelerator import get_accelerator
 
 from raybind.config.train import TrainConfig
-from raybind.data.order import Batching, Share
+from raybind.data.faults import FaultCounts
+from raybind.data.order import Batching, Cursor, Share
 from raybind.integrations import deepspeed
 from raybind.integrations.deepspeed import DeepSpeedEngine
 from raybind.model.bound import build_model
 from raybind.objective.contrastive import contrastive_loss
+from raybind.training import checkpoint
 from raybind.training.batch import Batch
 from raybind.training.checkpoint import load_parameters
 from raybind.training.engine import TorchEngine
 from raybind.training.ports import Engine
+from raybind.training.state import LossScaling
 from raybind.training.step import train_step
 
 GLOBAL_BATCH = 16
 PEAK_LR = 5e-4
 """Of depth (LanguageBind, Table 12)."""
+FIRST_SCALE = 2.0**20
+"""With which fp16 gradients overflow."""
 
 
 def start(rank: int, world_size: int, rendezvous: Path, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
@@ -153,6 +160,57 @@ def recomputing_run(
             losses = steps(engine, rank, world_size, 0, num_steps, grad_accum_steps=config.training.grad_accum_steps)
             results.append((losses, engine.parameters()))
     return results
+
+
+def half_run(
+    rank: int, world_size: int, configs: list[TrainConfig], num_steps: int, folder: Path
+) -> list[dict[str, Any]]:
+    """One run per configuration, without and with a move to a fresh engine through a checkpoint half-way.
+
+    fp16 begins with a scale that overflows; that this machine's CPU has no instructions for it does not keep torch
+    from computing it.
+    """
+    results = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(get_accelerator(), "is_fp16_supported", lambda: True)
+        for config in configs:
+            for resumed in (False, True):
+                engine = DeepSpeedEngine(build_model(config.model, seed=0)[0], config, share_of(config, world_size))
+                if engine.loss_scaling is not None:
+                    start = replace(engine.optimizer_state(), loss_scaling=LossScaling(FIRST_SCALE, 0, -1, 1))
+                    engine.load_optimizer_state(start)
+                losses = steps(engine, rank, world_size, 0, num_steps // 2)
+                if resumed:
+                    engine = through_checkpoint(engine, config, rank, folder)
+                losses += steps(engine, rank, world_size, num_steps // 2, num_steps)
+                state = engine.optimizer_state()
+                results.append({"losses": losses, "parameters": engine.parameters(), "state": state})
+    return results
+
+
+def through_checkpoint(engine: DeepSpeedEngine, config: TrainConfig, rank: int, folder: Path) -> DeepSpeedEngine:
+    """A fresh engine that goes on where the other stands."""
+    parameters, optimizer = engine.parameters(), engine.optimizer_state()
+    state = checkpoint.CheckpointState(
+        step=0,
+        cursor=Cursor(0, 0),
+        optimizer_steps=optimizer.num_steps,
+        loss_scaling=optimizer.loss_scaling,
+        base_fingerprint=None,
+        data_digest="",
+        faults=FaultCounts(),
+        config=config,
+    )
+    if rank == 0:
+        checkpoint.write_checkpoint(folder, state, parameters, optimizer)
+    dist.barrier()
+    state = checkpoint.read_state((folder / "state.json").read_bytes())
+    model, _ = build_model(config.model, seed=0)
+    load_parameters(model, checkpoint.read_parameters(folder))
+    fresh = DeepSpeedEngine(model, config, share_of(config, world_size))
+    fresh.load_optimizer_state(checkpoint.read_optimizer(folder, state))
+    dist.barrier()
+    return fresh
 
 
 def clamp_run(rank: int, world_size: int, configs: list[TrainConfig]) -> list[float]:

@@ -7,8 +7,14 @@ from typing import Any
 import pytest
 import torch
 import torch.multiprocessing as mp
+from deepspeed.accelerator import get_accelerator
 
 from raybind.config.train import TrainConfig
+from raybind.errors import ConfigError
+from raybind.integrations.deepspeed import DeepSpeedEngine
+from raybind.model.bound import build_model
+from raybind.objective.contrastive import contrastive_loss
+from raybind.training.engine import TorchEngine
 from tests.distributed import ranks
 
 STAGES = (0, 1, 2, 3)
@@ -106,3 +112,66 @@ def test_what_is_computed_again_in_the_backward_pass_is_whole_at_stage_3(base_we
     assert max(relative(kept[1][name], parameters[name]) for name in parameters) < 2e-3
     assert again[0] == kept[0]
     assert all(torch.equal(again[1][name], kept[1][name]) for name in parameters)
+
+
+@pytest.mark.slow
+def test_half_precision_goes_on_from_a_checkpoint_as_if_it_never_stopped(base_weights: Path, tmp_path: Path) -> None:
+    """The float32 master is not rounded on the way; fp16 skips the steps in which gradients overflow, and says so."""
+    settings = [(stage, precision) for stage in (2, 3) for precision in ("bf16", "fp16")]
+    configs = [make_config(base_weights, stage, 2, precision=precision) for stage, precision in settings]
+    results = run_ranks(tmp_path, 2, ranks.half_run, configs, 6, tmp_path)
+    for setting, whole, resumed in zip(settings, results[::2], results[1::2], strict=True):
+        scaling, num_steps = whole["state"].loss_scaling, whole["state"].num_steps
+        print(setting, whole["losses"], num_steps, scaling)
+        if setting[1] == "fp16":
+            assert 0 < num_steps < scaling.num_steps == 6
+            assert scaling.scale == ranks.FIRST_SCALE / 2 ** (6 - num_steps)
+            assert scaling.last_overflow >= 0
+            assert whole["losses"] == pytest.approx(losses_without(6 - num_steps, configs[0]), abs=5e-3), setting
+        else:
+            assert (num_steps, scaling) == (6, None)
+        assert resumed["losses"] == whole["losses"], setting
+        for name, value in whole["parameters"].items():
+            assert torch.equal(resumed["parameters"][name], value), (setting, name)
+            assert torch.equal(resumed["state"].exp_avg_sq[name], whole["state"].exp_avg_sq[name]), (setting, name)
+        assert resumed["state"].num_steps == whole["state"].num_steps
+        assert resumed["state"].loss_scaling == whole["state"].loss_scaling
+
+
+def losses_without(num_skipped: int, config: TrainConfig) -> list[float]:
+    """Of six steps in plain torch, of which the first do not update: AdamW corrects its moments from the others on."""
+    engine = TorchEngine(build_model(config.model, seed=0)[0], config.optimizer)
+    batches = [ranks.global_batch(step) for step in range(num_skipped)]
+    with torch.no_grad():
+        features = [engine(batch.pixel_values, batch.texts, batch.kept_BM) for batch in batches]
+        losses = [float(contrastive_loss(*found, batches[0].valid_B)) for found in features]
+    return losses + ranks.steps(engine, 0, 1, num_skipped, 6)
+
+
+def test_fp16_is_refused_where_the_device_lacks_it(base_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(get_accelerator(), "is_fp16_supported", lambda: False)
+    config = make_config(base_weights, 2, 1, precision="fp16")
+    with pytest.raises(ConfigError, match=r"training\.precision=fp16: .* use training\.precision=bf16"):
+        DeepSpeedEngine(build_model(config.model, seed=0)[0], config)
+
+
+@pytest.mark.slow
+def test_offload_changes_nothing(base_weights: Path, tmp_path: Path) -> None:
+    """With a move to a fresh engine in the middle, and the temperature clamped."""
+    settings = [(2, "none"), (2, "optimizer"), (3, "none"), (3, "optimizer"), (3, "parameters")]
+    configs = [make_config(base_weights, stage, 2, offload=offload) for stage, offload in settings]
+    runs = dict(zip(settings, run_ranks(tmp_path, 2, ranks.zero_run, configs, 6), strict=True))
+    for (stage, offload), (losses, parameters) in runs.items():
+        kept_losses, kept_parameters = runs[stage, "none"]
+        worst = max(relative(parameters[name], kept_parameters[name]) for name in parameters)
+        print(f"ZeRO stage {stage}, offload {offload}: {losses}, parameters {worst}")
+        assert losses == pytest.approx(kept_losses, abs=1e-5)
+        assert worst < 2e-3
+
+
+@pytest.mark.slow
+def test_logit_scale_stays_within_its_bound_offloaded(base_weights: Path, tmp_path: Path) -> None:
+    settings = [(1, "optimizer"), (2, "optimizer"), (3, "optimizer"), (3, "parameters")]
+    configs = [make_config(base_weights, stage, 2, offload=offload) for stage, offload in settings]
+    ends = run_ranks(tmp_path, 2, ranks.clamp_run, configs)
+    assert ends == pytest.approx([4.60517, 100.0] * len(settings), rel=1e-5)

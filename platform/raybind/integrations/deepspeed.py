@@ -13,6 +13,7 @@ import deepspeed
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from deepspeed.accelerator import get_accelerator
 from deepspeed.utils import (
     logger,
     safe_get_full_fp32_param,
@@ -27,10 +28,12 @@ from torch import Tensor, nn
 
 from raybind.config.train import TrainConfig
 from raybind.data.order import Share
+from raybind.errors import ConfigError
 from raybind.model.bound import BoundModel, Features, trainable_parameters
 from raybind.training.optimizer import make_optimizer
-from raybind.training.state import OptimizerState
+from raybind.training.state import LossScaling, OptimizerState
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -40,9 +43,11 @@ class DeepSpeedEngine:
     def __init__(self, model: BoundModel, config: TrainConfig, share: Share) -> None:
         logger.setLevel(logging.ERROR)
         self._stage = config.training.zero_stage
-        self._dtype = torch.bfloat16 if config.training.precision == "bf16" else torch.float32
+        self._dtype = DTYPES[config.training.precision]
+        _check_fp16(config)
         self._torch_optimizer = make_optimizer(model, config.optimizer)
         self._logit_scale_at_start = model.logit_scale.detach().clone()
+        exact = {name: value.detach().float().clone() for name, value in trainable_parameters(model).items()}
         # Any: DeepSpeed's annotations name every optimizer it might have made.
         self._engine: Any = deepspeed.initialize(
             model=model, optimizer=self._torch_optimizer, config=_deepspeed_config(config, share)
@@ -51,6 +56,18 @@ class DeepSpeedEngine:
         self._num_steps = 0
         if not self._plain:
             self._allocate_moments()
+        if self._dtype != torch.float32:
+            # DeepSpeed makes its float32 master of weights that it has rounded to 16 bits.
+            for name, parameter in self._named().items():
+                self._set_full(parameter, exact[name])
+
+    @property
+    def loss_scaling(self) -> LossScaling | None:
+        """See `Engine`."""
+        if self._dtype != torch.float16:
+            return None
+        scaler = self._engine.optimizer.loss_scaler
+        return LossScaling(scaler.cur_scale, scaler.cur_iter, scaler.last_overflow_iter, scaler.cur_hysteresis)
 
     def __call__(self, pixel_values: Tensor, texts: Tensor, kept: Tensor | None) -> Features:
         """See `Engine`."""
@@ -80,10 +97,11 @@ class DeepSpeedEngine:
         for group in self._engine.optimizer.param_groups:
             group["lr"] = lr * group["lr_coefficient"]
         self._engine.step()
-        self._num_steps += 1
+        if self._plain or not self._engine.optimizer.overflow:
+            self._num_steps += 1
         norm = float(self._engine.get_global_grad_norm() or 0.0)
-        # -1 is DeepSpeed's sign for what is not finite.
-        return norm if norm >= 0 else math.nan
+        # -1 is DeepSpeed's other sign for what is not finite.
+        return norm if norm >= 0 else math.inf
 
     def clamp(self, name: str, low: float, high: float) -> None:
         """See `Engine`."""
@@ -104,11 +122,13 @@ class DeepSpeedEngine:
             {name: self._moment(parameter, kind).float().cpu().clone() for name, parameter in self._named().items()}
             for kind in MOMENTS
         )
-        return OptimizerState(self._num_steps, first, second)
+        return OptimizerState(self._num_steps, first, second, self.loss_scaling)
 
     def load_optimizer_state(self, state: OptimizerState) -> None:
         """See `Engine`."""
         self._num_steps = state.num_steps
+        if self._dtype == torch.float16 and state.loss_scaling is not None:
+            self._load_loss_scaling(state.loss_scaling)
         for moments in self._engine.optimizer.optimizer.state.values() if not self._plain else ():
             moments["step"].fill_(state.num_steps)
         for name, parameter in self._named().items():
@@ -122,6 +142,11 @@ class DeepSpeedEngine:
                     safe_set_local_optimizer_state(parameter, _partition(parameter, value), kind)
                 else:
                     safe_set_full_optimizer_state(parameter, value, kind)
+
+    def _load_loss_scaling(self, scaling: LossScaling) -> None:
+        scaler = self._engine.optimizer.loss_scaler
+        scaler.cur_scale, scaler.cur_iter = scaling.scale, scaling.num_steps
+        scaler.last_overflow_iter, scaler.cur_hysteresis = scaling.last_overflow, scaling.hysteresis
 
     def _allocate_moments(self) -> None:
         """Make the flat moments before the first step makes them.
@@ -193,12 +218,29 @@ def _partition(parameter: nn.Parameter, value: Tensor) -> Tensor:
     return padded.narrow(0, size * dist.get_rank(), size).to(local)
 
 
+def _check_fp16(config: TrainConfig) -> None:
+    accelerator = get_accelerator()
+    assert accelerator is not None
+    if config.training.precision == "fp16" and not accelerator.is_fp16_supported():
+        raise ConfigError(
+            f"training.precision=fp16: the workers' {accelerator.device_name()} has no instructions for it; "
+            "use training.precision=bf16"
+        )
+
+
 def _deepspeed_config(config: TrainConfig, share: Share) -> dict[str, Any]:
     return {
         "train_micro_batch_size_per_gpu": share.size // share.num_parts,
         "gradient_accumulation_steps": share.num_parts,
         "gradient_clipping": config.optimizer.max_grad_norm or 0.0,
-        "zero_optimization": {"stage": config.training.zero_stage},
+        "zero_optimization": {"stage": config.training.zero_stage, **_offloads(config)},
         "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
         "bf16": {"enabled": config.training.precision == "bf16"},
+        "fp16": {"enabled": config.training.precision == "fp16"},
     }
+
+
+def _offloads(config: TrainConfig) -> dict[str, Any]:
+    parts = {"none": (), "optimizer": ("optimizer",), "parameters": ("optimizer", "param")}
+    return {f"offload_{part}": {"device": "cpu"} for part in parts[config.training.offload]}

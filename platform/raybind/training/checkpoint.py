@@ -21,7 +21,7 @@ from raybind.data.order import Cursor
 from raybind.data.storage import Storage
 from raybind.errors import ConfigError, DataError
 from raybind.model.bound import BoundModel, trainable_parameters
-from raybind.training.state import OptimizerState
+from raybind.training.state import LossScaling, OptimizerState
 from raybind.training.task import starting_model
 
 FORMAT_VERSION = 2
@@ -36,6 +36,7 @@ class CheckpointState(BaseModel):
     step: int
     cursor: Cursor
     optimizer_steps: int
+    loss_scaling: LossScaling | None = None
     base_fingerprint: str | None
     data_digest: str
     """Of the data that the cursor is a place in (`SplitIndex.digest`)."""
@@ -89,7 +90,7 @@ def read_optimizer(folder: Path, state: CheckpointState) -> OptimizerState:
     def named(kind: str) -> dict[str, Tensor]:
         return {name.removeprefix(f"{kind}."): value for name, value in moments.items() if name.startswith(f"{kind}.")}
 
-    return OptimizerState(state.optimizer_steps, named("exp_avg"), named("exp_avg_sq"))
+    return OptimizerState(state.optimizer_steps, named("exp_avg"), named("exp_avg_sq"), state.loss_scaling)
 
 
 def load_parameters(model: nn.Module, parameters: dict[str, Tensor]) -> None:

@@ -13,6 +13,8 @@ from raybind.training.state import OptimizerState
 class TorchEngine:
     """`training.ports.Engine` in plain torch; gradients are averaged over ranks by all-reduce."""
 
+    loss_scaling = None
+
     def __init__(self, model: BoundModel, config: OptimizerConfig) -> None:
         self.model = model
         self._optimizer = make_optimizer(model, config)

@@ -87,7 +87,7 @@ class Loop:
         self.context.at(step, "computing")
         lr = self.schedule.lr(step)
         result = train_step(self.engine, self.collate(arrays), lr, self.num_parts)
-        if not math.isfinite(result.grad_norm):
+        if not math.isfinite(result.grad_norm) and not self._only_overflowed(result):
             self._stop_at(step, arrays, result)
         record.add(result, lr)
         done = step + 1
@@ -132,9 +132,15 @@ class Loop:
             "data/retries": float(faults.num_retries),
             **{f"data/bad/{cause}": float(count) for cause, count in faults.causes.items()},
         }
+        if (scaling := self.engine.loss_scaling) is not None:
+            metrics["train/loss_scale"] = scaling.scale
         if self.context.rank == 0:
             self.sink.log(step, metrics)
         faults.check(self.config.data.max_bad_sample_rate)
+
+    def _only_overflowed(self, result: StepResult) -> bool:
+        """Whether the scale of an fp16 loss was too large, which the engine has lowered; the same on every rank."""
+        return self.engine.loss_scaling is not None and bool(result.loss.isfinite())
 
     def _stop_at(self, step: int, arrays: Arrays, result: StepResult) -> NoReturn:
         """Name the samples of a step that came to no finite gradient; a collective call."""
@@ -166,6 +172,7 @@ class Loop:
                 step=step,
                 cursor=self.batching.cursor_at(step),
                 optimizer_steps=optimizer.num_steps,
+                loss_scaling=optimizer.loss_scaling,
                 base_fingerprint=self.base_fingerprint,
                 data_digest=self.data_digest,
                 faults=faults,

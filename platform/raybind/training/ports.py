@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from raybind.model.bound import Features
-from raybind.training.state import OptimizerState
+from raybind.training.state import LossScaling, OptimizerState
 
 
 class WorkerContext(Protocol):
@@ -41,6 +41,11 @@ class WorkerContext(Protocol):
 class Engine(Protocol):
     """The model under an optimizer, whatever partitions them."""
 
+    @property
+    def loss_scaling(self) -> LossScaling | None:
+        """As the next step begins; None where losses are not scaled."""
+        ...
+
     def __call__(self, pixel_values: Tensor, texts: Tensor, kept: Tensor | None) -> Features:
         """Run the model's forward pass."""
         ...
@@ -58,8 +63,9 @@ class Engine(Protocol):
         ...
 
     def step(self, lr: float) -> float:
-        """Update the parameters and clear the gradients. Returns: the global gradient norm before clipping,
-        the same on every rank; not a finite number where a gradient is not.
+        """Update the parameters and clear the gradients; where fp16 gradients overflowed, nothing is updated.
+
+        Returns: the global gradient norm before clipping, the same on every rank; infinite where a gradient is not.
         """
         ...
 

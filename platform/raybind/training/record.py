@@ -1,5 +1,6 @@
 """The metrics of a run: loss, rates and times between two records."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -67,7 +68,8 @@ class Record:
             "train/loss": float(loss),
             "train/temperature": 1 / self._last.scale,
             "train/lr": self._lr,
-            "train/grad_norm": self._last.grad_norm,
+            # A step that overflowed has none.
+            **({"train/grad_norm": self._last.grad_norm} if math.isfinite(self._last.grad_norm) else {}),
             "train/epoch": cursor.epoch + cursor.position / (batching.steps_per_epoch * batching.global_batch_size),
             "time/step_seconds": seconds / steps,
             "time/samples_per_second": steps * self._global_batch_size / seconds,
