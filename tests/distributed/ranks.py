@@ -207,7 +207,7 @@ def through_checkpoint(engine: DeepSpeedEngine, config: TrainConfig, rank: int, 
     state = checkpoint.read_state((folder / "state.json").read_bytes())
     model, _ = build_model(config.model, seed=0)
     load_parameters(model, checkpoint.read_parameters(folder))
-    fresh = DeepSpeedEngine(model, config, share_of(config, world_size))
+    fresh = DeepSpeedEngine(model, config, share_of(config, dist.get_world_size()))
     fresh.load_optimizer_state(checkpoint.read_optimizer(folder, state))
     dist.barrier()
     return fresh

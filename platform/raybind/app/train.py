@@ -33,6 +33,7 @@ MAY_CHANGE = (
     "training.grad_accum_steps",
     "training.activation_checkpointing",
     "training.zero_stage",
+    "training.offload",
     "training.log_every_steps",
     "training.checkpoint_every_steps",
     "training.keep_checkpoints",
@@ -192,7 +193,7 @@ def _check_same_run(config: TrainConfig, storage: Storage) -> None:
 def too_few_cpus(config: TrainConfig, cpus: float) -> str:
     """The message for a cluster on which the run would wait forever."""
     return (
-        f"cluster.num_workers={config.cluster.num_workers} of cluster.worker_cpus={config.cluster.worker_cpus:g} and a "
+        f"{config.cluster.min_workers or config.cluster.num_workers} workers of cluster.worker_cpus={config.cluster.worker_cpus:g} and a "
         f"reader of cluster.reader_cpus={config.cluster.reader_cpus:g} need {cpus_needed(config):g} CPUs, the cluster "
         f"has {cpus:g}; lower them, for instance cluster.worker_cpus=0.5 cluster.reader_cpus=0.5"
     )
