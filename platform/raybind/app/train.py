@@ -192,8 +192,9 @@ def _check_same_run(config: TrainConfig, storage: Storage) -> None:
 
 def too_few_cpus(config: TrainConfig, cpus: float) -> str:
     """The message for a cluster on which the run would wait forever."""
+    cluster = config.cluster
     return (
-        f"{config.cluster.min_workers or config.cluster.num_workers} workers of cluster.worker_cpus={config.cluster.worker_cpus:g} and a "
-        f"reader of cluster.reader_cpus={config.cluster.reader_cpus:g} need {cpus_needed(config):g} CPUs, the cluster "
-        f"has {cpus:g}; lower them, for instance cluster.worker_cpus=0.5 cluster.reader_cpus=0.5"
+        f"{cluster.min_workers or cluster.num_workers} workers of cluster.worker_cpus={cluster.worker_cpus:g} and a "
+        f"reader of cluster.reader_cpus={cluster.reader_cpus:g} need {cpus_needed(config):g} CPUs, the cluster has "
+        f"{cpus:g}; lower them, for instance cluster.worker_cpus=0.5 cluster.reader_cpus=0.5"
     )
