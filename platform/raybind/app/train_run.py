@@ -120,8 +120,8 @@ def _train(
         state = newest_state(storage)
         return state.cursor if state else Cursor()
 
-    told = [ToldFailures(queue)] if queue is not None else []
-    return run_workers(_start_worker, arguments, config, lap_datasets(stream, newest_cursor), [*callbacks, *told])
+    callbacks = [*callbacks, ToldFailures(watch, queue)]
+    return run_workers(_start_worker, arguments, config, lap_datasets(stream, newest_cursor), callbacks)
 
 
 def _text_cache(config: TrainConfig, plan: Plan) -> "ray.ObjectRef[TextCache] | None":

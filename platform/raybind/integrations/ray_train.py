@@ -127,15 +127,18 @@ def run_workers(
 
 
 class ToldFailures(UserCallback):
-    """Tells whoever reads the queue what ended the workers, which Ray Train starts again; made by the driver."""
+    """Tells the watch, and whoever reads the queue, what ended the workers, which Ray Train starts again."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, watch: "ActorProxy[RunWatch]", queue: Queue | None) -> None:
+        self._watch = watch
         self._queue = queue
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         """Called by Ray Train, in its controller."""
-        for rank, error in worker_exceptions.items():
-            self._queue.put(("notice", f"rank {rank} ended: {last_line(error)}"))
+        self._watch.forget.remote()
+        if self._queue is not None:
+            for rank, error in worker_exceptions.items():
+                self._queue.put(("notice", f"rank {rank} ended: {last_line(error)}"))
 
 
 def last_line(error: BaseException) -> str:

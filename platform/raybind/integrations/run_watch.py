@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ from ray.util.queue import Queue
 from raybind.integrations.ray_cluster import on_this_node
 
 BEAT_SECONDS = 1.0
+SILENT_SECONDS = 5.0
+"""A worker unheard of for longer is stopped as a whole, or its interpreter is."""
 _COLLECTIVES = ("torch/distributed/", "deepspeed/comm/")
 
 
@@ -41,7 +44,9 @@ class Beat(NamedTuple):
 
 
 @dataclass
-class _Rank:
+class Standing:
+    """What is known of a rank."""
+
     process: ActorHandle
     beat: Beat
     since: float
@@ -57,7 +62,7 @@ class RunWatch:
         self._queue = queue
         self._lock = threading.Lock()
         self._start = ""
-        self._ranks: dict[int, _Rank] = {}
+        self._ranks: dict[int, Standing] = {}
         self._verdict: str | None = None
         threading.Thread(target=self._judge_forever, daemon=True).start()
 
@@ -69,7 +74,7 @@ class RunWatch:
                 self._start, self._ranks = start, {}
             known = self._ranks.get(rank)
             since = known.since if known and known.beat.place == beat.place else now
-            self._ranks[rank] = _Rank(process, beat, since, now)
+            self._ranks[rank] = Standing(process, beat, since, now)
 
     def leave(self, start: str, rank: int) -> None:
         """A worker has come to its end."""
@@ -85,29 +90,36 @@ class RunWatch:
         """What ends the run for good; None while nothing does."""
         return self._verdict
 
+    def forget(self) -> None:
+        """The workers have ended, and may be long in starting again."""
+        with self._lock:
+            self._ranks = {}
+
     def _judge_forever(self) -> None:
         while True:
             time.sleep(BEAT_SECONDS)
             with self._lock:
-                hung = self._hung(time.monotonic())
-                for rank in hung:
-                    ray.kill(self._ranks.pop(rank).process)
+                hung = hung_ranks(self._ranks, time.monotonic(), self._hang_seconds)
+                for rank, how in hung.items():
+                    ray.kill(self._ranks[rank].process)
+                    if self._queue is not None:
+                        self._queue.put(("notice", f"rank {rank} hangs: {how}; killed, the workers start again"))
+                if hung:
+                    self._ranks = {}
 
-    def _hung(self, now: float) -> list[int]:
-        silent = {n: r for n, r in self._ranks.items() if now - r.heard > self._hang_seconds}
-        still = {n: r for n, r in self._ranks.items() if now - r.since > self._hang_seconds}
-        if not still:
-            return []
-        found = silent or {n: r for n, r in still.items() if not r.beat.in_collective} or still
-        for number, rank in found.items():
-            place = rank.beat.place
-            how = f"silent for {now - rank.heard:.0f} s" if number in silent else f"still for {now - rank.since:.0f} s"
-            self._tell(f"rank {number} hangs: {how}, last seen {place.phase} in step {place.step} at {rank.beat.line}")
-        return list(found)
 
-    def _tell(self, text: str) -> None:
-        if self._queue is not None:
-            self._queue.put(("notice", f"{text}; killed, the workers start again"))
+def hung_ranks(ranks: Mapping[int, Standing], now: float, hang_seconds: float) -> dict[int, str]:
+    """Once a rank has stood still for too long: those that the others wait for, and where they stand."""
+    if all(now - rank.since <= hang_seconds for rank in ranks.values()):
+        return {}
+    # One that hangs soon keeps all others waiting in a collective.
+    silent = {number: rank for number, rank in ranks.items() if now - rank.heard > SILENT_SECONDS}
+    busy = {number: rank for number, rank in ranks.items() if not rank.beat.in_collective}
+    return {
+        number: f"{'silent' if number in silent else 'still'} for {now - rank.since:.0f} s, last seen "
+        f"{rank.beat.place.phase} in step {rank.beat.place.step} at {rank.beat.line}"
+        for number, rank in (silent or busy or ranks).items()
+    }
 
 
 class Heartbeat:
