@@ -153,3 +153,25 @@ def test_fp16_is_refused_where_the_device_lacks_it(base_weights: Path, monkeypat
     config = make_config(base_weights, 2, 1, precision="fp16")
     with pytest.raises(ConfigError, match=r"training\.precision=fp16: .* use training\.precision=bf16"):
         DeepSpeedEngine(build_model(config.model, seed=0)[0], config)
+
+
+@pytest.mark.slow
+def test_offload_changes_nothing(base_weights: Path, tmp_path: Path) -> None:
+    """With a move to a fresh engine in the middle, and the temperature clamped."""
+    settings = [(2, "none"), (2, "optimizer"), (3, "none"), (3, "optimizer"), (3, "parameters")]
+    configs = [make_config(base_weights, stage, 2, offload=offload) for stage, offload in settings]
+    runs = dict(zip(settings, run_ranks(tmp_path, 2, ranks.zero_run, configs, 6), strict=True))
+    for (stage, offload), (losses, parameters) in runs.items():
+        kept_losses, kept_parameters = runs[stage, "none"]
+        worst = max(relative(parameters[name], kept_parameters[name]) for name in parameters)
+        print(f"ZeRO stage {stage}, offload {offload}: {losses}, parameters {worst}")
+        assert losses == pytest.approx(kept_losses, abs=1e-5)
+        assert worst < 2e-3
+
+
+@pytest.mark.slow
+def test_logit_scale_stays_within_its_bound_offloaded(base_weights: Path, tmp_path: Path) -> None:
+    settings = [(1, "optimizer"), (2, "optimizer"), (3, "optimizer"), (3, "parameters")]
+    configs = [make_config(base_weights, stage, 2, offload=offload) for stage, offload in settings]
+    ends = run_ranks(tmp_path, 2, ranks.clamp_run, configs)
+    assert ends == pytest.approx([4.60517, 100.0] * len(settings), rel=1e-5)

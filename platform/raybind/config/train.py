@@ -80,6 +80,9 @@ class TrainingConfig(Config):
     bfloat16, scales the loss as far as its gradients allow and skips the steps in which they overflow."""
     zero_stage: Literal[0, 1, 2, 3] = 2
     """DeepSpeed ZeRO: what is partitioned over the workers (1 optimizer, 2 + gradients, 3 + parameters)."""
+    offload: Literal["none", "optimizer", "parameters"] = "none"
+    """What of ZeRO's partitions lies in the host's memory instead of the accelerator's: master copy, moments and
+    AdamW's step; with `parameters`, the weights as well while no block uses them."""
     log_every_steps: int = Field(default=10, ge=1)
     """Steps between two records of the metrics."""
     checkpoint_every_steps: int = Field(default=500, ge=1)
@@ -187,6 +190,17 @@ class TrainConfig(Config):
             raise ValueError(
                 f"training.precision={precision} with training.zero_stage=0 would update {precision} weights without a "
                 "float32 master copy; use training.zero_stage=1 or training.precision=fp32"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _offload_needs_partitions(self) -> Self:
+        stage, offload = self.training.zero_stage, self.training.offload
+        needed = {"none": 0, "optimizer": 1, "parameters": 3}[offload]
+        if stage < needed:
+            raise ValueError(
+                f"training.offload={offload} moves partitions that training.zero_stage={stage} does not make; use "
+                f"training.zero_stage={needed}"
             )
         return self
 

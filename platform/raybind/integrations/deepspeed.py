@@ -229,8 +229,14 @@ def _deepspeed_config(config: TrainConfig) -> dict[str, Any]:
         "train_micro_batch_size_per_gpu": config.micro_batch_size,
         "gradient_accumulation_steps": config.training.grad_accum_steps,
         "gradient_clipping": config.optimizer.max_grad_norm or 0.0,
-        "zero_optimization": {"stage": config.training.zero_stage},
+        "zero_optimization": {"stage": config.training.zero_stage, **_offloads(config)},
         "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
         "bf16": {"enabled": config.training.precision == "bf16"},
         "fp16": {"enabled": config.training.precision == "fp16"},
     }
+
+
+def _offloads(config: TrainConfig) -> dict[str, Any]:
+    parts = {"none": (), "optimizer": ("optimizer",), "parameters": ("optimizer", "param")}
+    return {f"offload_{part}": {"device": "cpu"} for part in parts[config.training.offload]}
