@@ -63,7 +63,10 @@ def test_defaults_are_the_papers_depth_column(preset: Path) -> None:
         ("model.lora", "'model.lora' is not of the form section.key=value"),
         ("run.name.first=1", "run.name.first: 'name' holds the value 'test'"),
         ("training.zero_stage=0", "training.precision=bf16 with training.zero_stage=0"),
-        ("training.offload=parameters", r"training\.offload=parameters .* training\.zero_stage=2 .* zero_stage=3"),
+        (
+            "training.offload=parameters",
+            r"training\.offload=parameters .* training\.zero_stage=2 .*; use training\.zero_stage=3",
+        ),
     ],
 )
 def test_errors_name_key_value_and_remedy(preset: Path, override: str, message: str) -> None:
