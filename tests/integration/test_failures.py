@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -156,8 +157,8 @@ def test_the_loss_is_not_finite(folder: Path, cluster: Cluster, base_weights: Pa
 
 @pytest.mark.parametrize("what", ["TMPDIR", "run.output"])
 def test_a_disk_is_full(folder: Path, base_weights: Path, what: str) -> None:
-    disk = folder / f"disk-{what}"
-    disk.mkdir()
+    # Ray's sockets are below TMPDIR, and their paths may have 107 bytes.
+    disk = Path(tempfile.mkdtemp(prefix="disk-", dir="/tmp"))
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60M", "tmpfs", str(disk)], check=True)
     try:
         small = ("cluster.worker_cpus=0.5", "cluster.reader_cpus=0.5", LONG)
@@ -177,6 +178,7 @@ def test_a_disk_is_full(folder: Path, base_weights: Path, what: str) -> None:
         row(f"disk of {what} full", message, f"the run ended after {seconds:.0f} s; the same command went on")
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
+        disk.rmdir()
 
 
 def fill(disk: Path) -> None:

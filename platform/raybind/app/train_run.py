@@ -27,7 +27,7 @@ from raybind.integrations.mlflow import TrackedRun, tracking_uri
 from raybind.integrations.progress import relayed
 from raybind.integrations.ray_cluster import connect
 from raybind.integrations.ray_data import StreamPlan, lap_datasets
-from raybind.integrations.ray_train import ToldFailures, last_line, newest_state, run_workers
+from raybind.integrations.ray_train import ControllerCallback, last_line, newest_state, run_workers
 from raybind.integrations.run_watch import RunWatch, start_watch
 from raybind.model.architecture import read_architecture
 from raybind.model.base import load_base
@@ -120,7 +120,7 @@ def _train(
         state = newest_state(storage)
         return state.cursor if state else Cursor()
 
-    callbacks = [*callbacks, ToldFailures(watch, queue)]
+    callbacks = [*callbacks, ControllerCallback(storage, watch, queue)]
     return run_workers(_start_worker, arguments, config, lap_datasets(stream, newest_cursor), callbacks)
 
 

@@ -28,7 +28,7 @@ from raybind.config.train import TrainConfig
 from raybind.data.storage import Storage, open_storage
 from raybind.integrations.ray_data import LapsForWorkers
 from raybind.integrations.run_watch import Heartbeat, Place, RunWatch
-from raybind.integrations.train_snapshot import newest_checkpoint
+from raybind.integrations.train_snapshot import keep_copy, mend, newest_checkpoint
 from raybind.training.checkpoint import CheckpointState, read_state
 
 UPLOAD_RETRIES = 15
@@ -98,6 +98,7 @@ def run_workers(
     Raises: ray.train.TrainingFailedError: more failures than `cluster.max_failures`.
     """
     storage = open_storage(config.run.output, UPLOAD_RETRIES)
+    mend(storage.below(config.run.name))
     cluster = config.cluster
     trainer = TorchTrainer(
         worker,
@@ -126,12 +127,17 @@ def run_workers(
     return trainer.fit()
 
 
-class ToldFailures(UserCallback):
-    """Tells the watch, and whoever reads the queue, what ended the workers, which Ray Train starts again."""
+class ControllerCallback(UserCallback):
+    """Keeps the record of checkpoints safe, and tells the watch and whoever reads the queue what ended the workers."""
 
-    def __init__(self, watch: "ActorProxy[RunWatch]", queue: Queue | None) -> None:
+    def __init__(self, run: Storage, watch: "ActorProxy[RunWatch]", queue: Queue | None) -> None:
+        self._run = run
         self._watch = watch
         self._queue = queue
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Checkpoint | None) -> None:
+        """Called by Ray Train, in its controller."""
+        keep_copy(self._run)
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         """Called by Ray Train, in its controller."""
