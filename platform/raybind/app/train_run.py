@@ -190,6 +190,13 @@ def _first_cause(error: ray.train.TrainingFailedError, config: TrainConfig) -> s
     """What went wrong in the first worker that failed."""
     failures = error.worker_failures if isinstance(error, ray.train.WorkerGroupError) else {}
     first = next(iter(failures.values()), error)
+    cause = last_line(first)
     # The monitor of a node's memory names itself when it has killed a process.
-    remedy = f"; {memory_remedy(config)}" if "OOM" in str(first) or "out of memory" in str(first).lower() else ""
-    return f"{last_line(first)}{remedy}"
+    if "OOM" in str(first) or "out of memory" in str(first).lower():
+        return f"{cause}; {memory_remedy(config)}"
+    if "No space left" in cause:
+        return (
+            f"{cause}; make room at run.output={config.run.output!r} or on the workers' disks, and start the same run "
+            "again: it goes on from its newest checkpoint"
+        )
+    return cause
