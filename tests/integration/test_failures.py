@@ -91,17 +91,24 @@ def test_the_driver_is_killed_and_started_again(folder: Path, cluster: Cluster, 
 
 @pytest.mark.parametrize("what", ["process", "training thread"])
 def test_a_rank_hangs(folder: Path, cluster: Cluster, base_weights: Path, what: str) -> None:
-    run = Run(folder, f"hung-{what.split()[0]}", cluster, base_weights, "cluster.hang_seconds=15")
+    run = Run(folder, f"hung-{what.split()[0]}", cluster, base_weights, LONG, "cluster.hang_seconds=15")
     driver = run.start()
     run.wait_for(driver, 1, step=10)
     worker = cluster.processes("RayTrainWorker")[0]
     if what == "process":
         worker.send_signal(signal.SIGSTOP)
     else:
-        stop_thread(max(worker.threads(), key=lambda thread: thread.user_time).id)
+        stop_thread(busiest_thread(worker))
     seconds = goes_on(run, driver, 2)
     ends_well(run, driver)
     row(f"{what} of a rank stopped, cluster.hang_seconds=15", said(run, "hangs"), f"{seconds:.0f} s to the next step")
+
+
+def busiest_thread(process: psutil.Process) -> int:
+    """Over a second."""
+    before = {thread.id: thread.user_time for thread in process.threads()}
+    time.sleep(1)
+    return max(process.threads(), key=lambda thread: thread.user_time - before.get(thread.id, thread.user_time)).id
 
 
 def stop_thread(number: int) -> None:
