@@ -17,6 +17,7 @@ from raybind.data.faults import FaultCounts
 from raybind.data.order import Batching, Cursor, Share
 from raybind.integrations import deepspeed
 from raybind.integrations.deepspeed import DeepSpeedEngine
+from raybind.model.architecture import VisionArchitecture, read_architecture
 from raybind.model.bound import build_model
 from raybind.objective.contrastive import contrastive_loss
 from raybind.training import checkpoint
@@ -26,8 +27,10 @@ from raybind.training.engine import TorchEngine
 from raybind.training.ports import Engine
 from raybind.training.state import LossScaling
 from raybind.training.step import train_step
+from raybind.training.task import starting_model
 
 GLOBAL_BATCH = 16
+TINY = read_architecture("ViT-Tiny-14").vision
 PEAK_LR = 5e-4
 """Of depth (LanguageBind, Table 12)."""
 FIRST_SCALE = 2.0**20
@@ -46,15 +49,16 @@ def start(rank: int, world_size: int, rendezvous: Path, work: Callable[..., Any]
     dist.destroy_process_group()
 
 
-def global_batch(step: int) -> Batch:
-    """The same global batch on every machine."""
+def global_batch(step: int, vision: VisionArchitecture = TINY) -> Batch:
+    """The same global batch on every machine; of every input a quarter of the patches is kept."""
     generator = torch.Generator().manual_seed(step)
+    patches = vision.num_patches
     ids = torch.randint(1, 4000, (GLOBAL_BATCH, 12), generator=generator)
     ids[:, -1] = 4095
     return Batch(
-        torch.randn(GLOBAL_BATCH, 3, 112, 112, generator=generator),
+        torch.randn(GLOBAL_BATCH, *vision.input.array, generator=generator),
         ids,
-        torch.stack([torch.randperm(64, generator=generator)[:16] for _ in range(GLOBAL_BATCH)]),
+        torch.stack([torch.randperm(patches, generator=generator)[: patches // 4] for _ in range(GLOBAL_BATCH)]),
         torch.ones(GLOBAL_BATCH, dtype=torch.bool),
     )
 
@@ -70,12 +74,20 @@ def share(batch: Batch, rank: int, world_size: int) -> Batch:
 
 
 def steps(
-    engine: Engine, rank: int, world_size: int, first: int, last: int, lr: float = 2e-3, grad_accum_steps: int = 1
+    engine: Engine,
+    rank: int,
+    world_size: int,
+    first: int,
+    last: int,
+    lr: float = 2e-3,
+    grad_accum_steps: int = 1,
+    vision: VisionArchitecture = TINY,
 ) -> list[float]:
     """Losses of the global batch, step by step."""
     losses = []
     for step in range(first, last):
-        loss = train_step(engine, share(global_batch(step), rank, world_size), lr, grad_accum_steps).loss
+        batch = share(global_batch(step, vision), rank, world_size)
+        loss = train_step(engine, batch, lr, grad_accum_steps).loss
         if world_size > 1:
             dist.all_reduce(loss)
         losses.append(loss.item() / world_size)
@@ -113,27 +125,35 @@ Trained = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]
 """Gradients of the first step, and parameters after the last."""
 
 
-def trained(engine: Engine, rank: int, world_size: int, num_steps: int, grad_accum_steps: int) -> Trained:
+def trained(
+    engine: Engine, vision: VisionArchitecture, rank: int, world_size: int, num_steps: int, grad_accum_steps: int
+) -> Trained:
     """The first step's gradients are read off AdamW's first moments, which are a tenth of them then."""
-    steps(engine, rank, world_size, 0, 1, PEAK_LR, grad_accum_steps)
+    steps(engine, rank, world_size, 0, 1, PEAK_LR, grad_accum_steps, vision)
     moments = engine.optimizer_state().exp_avg
-    steps(engine, rank, world_size, 1, num_steps, PEAK_LR, grad_accum_steps)
+    steps(engine, rank, world_size, 1, num_steps, PEAK_LR, grad_accum_steps, vision)
     return moments, engine.parameters()
 
 
 def exact_reference(config: TrainConfig, num_steps: int) -> Trained:
-    """One process, plain torch, the whole batch at once."""
-    model, _ = build_model(config.model, seed=0)
-    return trained(TorchEngine(model, config.optimizer), 0, 1, num_steps, 1)
+    """One process, plain torch, the whole batch at once, on one thread as the ranks."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    model, _ = starting_model(config)
+    result = trained(TorchEngine(model, config.optimizer), model.arch.vision, 0, 1, num_steps, 1)
+    torch.set_num_threads(num_threads)
+    return result
 
 
 def exact_run(rank: int, world_size: int, configs: list[TrainConfig], num_steps: int) -> list[Trained]:
     """One run per configuration."""
     results = []
     for config in configs:
-        model, _ = build_model(config.model, seed=0)
+        model, _ = starting_model(config)
         engine = DeepSpeedEngine(model, config, share_of(config, world_size))
-        results.append(trained(engine, rank, world_size, num_steps, config.training.grad_accum_steps))
+        results.append(
+            trained(engine, model.arch.vision, rank, world_size, num_steps, config.training.grad_accum_steps)
+        )
     return results
 
 
