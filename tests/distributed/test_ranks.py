@@ -18,6 +18,7 @@ from raybind.training.engine import TorchEngine
 from tests.distributed import ranks
 
 STAGES = (0, 1, 2, 3)
+SMALL = {"video": {"num_frames": 4}, "audio": {"num_mel_bins": 112, "target_length": 196}}
 
 
 def make_config(
@@ -32,7 +33,7 @@ def make_config(
     return TrainConfig.model_validate(
         {
             "run": {"name": "test"},
-            "data": {"root": "none", "modality": modality},
+            "data": {"root": "none", "modality": modality, "preprocess": SMALL},
             "model": {
                 "base": {"architecture": "ViT-Tiny-14", "weights": str(base_weights)},
                 "lora": {"rank": 4, "dropout": dropout},
@@ -104,11 +105,11 @@ def test_ranks_stages_and_accumulation_change_nothing(world_size: int, base_weig
 @pytest.mark.slow
 @pytest.mark.parametrize("modality", ["video", "infrared", "audio", "image"])
 def test_two_ranks_change_nothing_in_any_modality(modality: str, base_weights: Path, tmp_path: Path) -> None:
-    """One process in float32 is here up to 2.5e-6 (gradients) and 5.2e-5 (parameters) from float64, with video."""
+    """In float32, video's gradients have more error than the others', in the keys of the attention over frames."""
     (worst,) = errors(tmp_path, 2, [make_config(base_weights, 2, 2, modality=modality)])
     print(f"{modality}: {worst}")
-    assert worst["gradients"] < 4e-6
-    assert worst["parameters"] < 3e-5
+    assert worst["gradients"] < (3e-6 if modality == "video" else 1e-6)
+    assert worst["parameters"] < 1e-5
 
 
 def errors(tmp_path: Path, world_size: int, configs: list[TrainConfig]) -> list[dict[str, float]]:
