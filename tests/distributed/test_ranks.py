@@ -181,7 +181,7 @@ def test_fp16_is_refused_where_the_device_lacks_it(base_weights: Path, monkeypat
     monkeypatch.setattr(get_accelerator(), "is_fp16_supported", lambda: False)
     config = make_config(base_weights, 2, 1, precision="fp16")
     with pytest.raises(ConfigError, match=r"training\.precision=fp16: .* use training\.precision=bf16"):
-        DeepSpeedEngine(build_model(config.model, seed=0)[0], config)
+        DeepSpeedEngine(build_model(config.model, seed=0)[0], config, ranks.share_of(config, 1))
 
 
 @pytest.mark.slow
