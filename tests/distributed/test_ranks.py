@@ -90,7 +90,7 @@ def test_every_zero_stage_gives_the_loss_curve_of_one_process(base_weights: Path
 def test_ranks_stages_and_accumulation_change_nothing(world_size: int, base_weights: Path, tmp_path: Path) -> None:
     """Gradients of the first step and parameters after ten, against plain torch in one process on the whole batch.
 
-    The bounds are float32's own: here the gradients of one process are 1.5e-6 and its parameters 1.3e-5 from those in
+    The bounds leave float32's noise some room, which is another with other inputs and other processors: here the gradients of one process are 1.5e-6 and its parameters 1.3e-5 from those in
     float64, and with two threads instead of one 7e-7 and 1e-5 from its own. Stage 3 adds a bias after its product
     where torch does both at once (DeepSpeed's memory-efficient linear layer).
     """
@@ -98,8 +98,8 @@ def test_ranks_stages_and_accumulation_change_nothing(world_size: int, base_weig
     configs = [make_config(base_weights, stage, world_size, parts) for stage, parts in settings]
     for (stage, parts), worst in zip(settings, errors(tmp_path, world_size, configs), strict=True):
         print(f"{world_size} ranks, ZeRO stage {stage}, {parts} parts: {worst}")
-        assert worst["gradients"] < (1.5e-6 if stage == 3 else 1e-6), (stage, parts)
-        assert worst["parameters"] < (4e-5 if stage == 3 else 1e-5 if parts == 1 else 2e-5), (stage, parts)
+        assert worst["gradients"] < 2e-6, (stage, parts)
+        assert worst["parameters"] < (4e-5 if stage == 3 else 2e-5), (stage, parts)
 
 
 @pytest.mark.slow
@@ -108,8 +108,8 @@ def test_two_ranks_change_nothing_in_any_modality(modality: str, base_weights: P
     """In float32, video's gradients have more error than the others', in the keys of the attention over frames."""
     (worst,) = errors(tmp_path, 2, [make_config(base_weights, 2, 2, modality=modality)])
     print(f"{modality}: {worst}")
-    assert worst["gradients"] < (3e-6 if modality == "video" else 1e-6)
-    assert worst["parameters"] < 1e-5
+    assert worst["gradients"] < (4e-6 if modality == "video" else 2e-6)
+    assert worst["parameters"] < 2e-5
 
 
 def errors(tmp_path: Path, world_size: int, configs: list[TrainConfig]) -> list[dict[str, float]]:
