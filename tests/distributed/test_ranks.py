@@ -90,9 +90,10 @@ def test_every_zero_stage_gives_the_loss_curve_of_one_process(base_weights: Path
 def test_ranks_stages_and_accumulation_change_nothing(world_size: int, base_weights: Path, tmp_path: Path) -> None:
     """Gradients of the first step and parameters after ten, against plain torch in one process on the whole batch.
 
-    The bounds leave float32's noise some room, which is another with other inputs and other processors: here the gradients of one process are 1.5e-6 and its parameters 1.3e-5 from those in
-    float64, and with two threads instead of one 7e-7 and 1e-5 from its own. Stage 3 adds a bias after its product
-    where torch does both at once (DeepSpeed's memory-efficient linear layer).
+    The bounds leave room for float32's noise, which other inputs and processors change: here the gradients of one
+    process are 1.5e-6 and its parameters 1.3e-5 from those in float64, and with two threads instead of one 7e-7 and
+    1e-5 from its own. Stage 3 adds a bias after its product where torch does both at once (DeepSpeed's memory-efficient
+    linear layer).
     """
     settings = [(stage, parts) for stage in STAGES for parts in (1, 4)]
     configs = [make_config(base_weights, stage, world_size, parts) for stage, parts in settings]
