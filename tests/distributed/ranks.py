@@ -1,16 +1,18 @@
 """Worker functions of the distributed tests; run in spawned processes, so they live in an importable module."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from deepspeed.accelerator import get_accelerator
+from torch import Tensor
 
 from raybind.config.train import TrainConfig
 from raybind.data.faults import FaultCounts
@@ -18,7 +20,7 @@ from raybind.data.order import Batching, Cursor, Share
 from raybind.integrations import deepspeed
 from raybind.integrations.deepspeed import DeepSpeedEngine
 from raybind.model.architecture import VisionArchitecture, read_architecture
-from raybind.model.bound import build_model
+from raybind.model.bound import build_model, trainable_parameters
 from raybind.objective.contrastive import contrastive_loss
 from raybind.training import checkpoint
 from raybind.training.batch import Batch
@@ -31,7 +33,7 @@ from raybind.training.task import starting_model
 
 GLOBAL_BATCH = 16
 TINY = read_architecture("ViT-Tiny-14").vision
-PEAK_LR = 5e-4
+PEAK_LR, WARMUP_STEPS = 5e-4, 200
 """Of depth (LanguageBind, Table 12)."""
 FIRST_SCALE = 2.0**20
 """With which fp16 gradients overflow."""
@@ -73,21 +75,12 @@ def share(batch: Batch, rank: int, world_size: int) -> Batch:
     return batch.split(world_size)[rank]
 
 
-def steps(
-    engine: Engine,
-    rank: int,
-    world_size: int,
-    first: int,
-    last: int,
-    lr: float = 2e-3,
-    grad_accum_steps: int = 1,
-    vision: VisionArchitecture = TINY,
-) -> list[float]:
+def steps(engine: Engine, rank: int, world_size: int, first: int, last: int, grad_accum_steps: int = 1) -> list[float]:
     """Losses of the global batch, step by step."""
     losses = []
     for step in range(first, last):
-        batch = share(global_batch(step, vision), rank, world_size)
-        loss = train_step(engine, batch, lr, grad_accum_steps).loss
+        batch = share(global_batch(step), rank, world_size)
+        loss = train_step(engine, batch, 2e-3, grad_accum_steps).loss
         if world_size > 1:
             dist.all_reduce(loss)
         losses.append(loss.item() / world_size)
@@ -121,40 +114,75 @@ def zero_run(
     return results
 
 
-Trained = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]
-"""Gradients of the first step, and parameters after the last."""
+class Trained(NamedTuple):
+    """What exactness is measured on, by parameter."""
+
+    gradients: dict[str, Tensor]
+    """Of the first step."""
+    parameters: dict[str, Tensor]
+    """After the last step."""
+    changes: dict[str, Tensor]
+    """From the start to there."""
 
 
-def trained(
-    engine: Engine, vision: VisionArchitecture, rank: int, world_size: int, num_steps: int, grad_accum_steps: int
-) -> Trained:
-    """The first step's gradients are read off AdamW's first moments, which are a tenth of them then."""
-    steps(engine, rank, world_size, 0, 1, PEAK_LR, grad_accum_steps, vision)
-    moments = engine.optimizer_state().exp_avg
-    steps(engine, rank, world_size, 1, num_steps, PEAK_LR, grad_accum_steps, vision)
-    return moments, engine.parameters()
+def trained(engine: Engine, config: TrainConfig, rank: int, world_size: int, num_steps: int) -> Trained:
+    """Train in the recipe's warm-up.
+
+    The first step's gradients are read off AdamW's first moments, which are a tenth of them then.
+    """
+    model, _ = starting_model(config)
+    start = {name: value.detach().clone() for name, value in trainable_parameters(model).items()}
+    moments: dict[str, Tensor] = {}
+    for step in range(num_steps):
+        batch = share(global_batch(step, model.arch.vision), rank, world_size)
+        train_step(engine, batch, PEAK_LR * (step + 1) / WARMUP_STEPS, config.training.grad_accum_steps)
+        moments = moments or engine.optimizer_state().exp_avg
+    end = engine.parameters()
+    return Trained(moments, end, {name: end[name] - start[name] for name in end})
 
 
 def exact_reference(config: TrainConfig, num_steps: int) -> Trained:
-    """One process, plain torch, the whole batch at once, on one thread as the ranks."""
+    """One process, plain torch, the whole batch at once, on one thread as the ranks.
+
+    Its linear layers round as they do at the configured stage.
+    """
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    model, _ = starting_model(config)
-    result = trained(TorchEngine(model, config.optimizer), model.arch.vision, 0, 1, num_steps, 1)
+    whole = config.model_copy(update={"training": config.training.model_copy(update={"grad_accum_steps": 1})})
+    with linear_of_stage_3() if config.training.zero_stage == 3 else nullcontext():
+        result = trained(TorchEngine(starting_model(config)[0], config.optimizer), whole, 0, 1, num_steps)
     torch.set_num_threads(num_threads)
     return result
 
 
+@contextmanager
+def linear_of_stage_3() -> Iterator[None]:
+    """Add the bias after the product, which rounds once more than torch's single operation does.
+
+    DeepSpeed replaces `F.linear` so at stage 3, for the memory's sake.
+    """
+
+    def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        product = x.matmul(weight.T)
+        return product if bias is None else product + bias
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(F, "linear", linear)
+        yield
+
+
 def exact_run(rank: int, world_size: int, configs: list[TrainConfig], num_steps: int) -> list[Trained]:
     """One run per configuration."""
-    results = []
-    for config in configs:
-        model, _ = starting_model(config)
-        engine = DeepSpeedEngine(model, config, share_of(config, world_size))
-        results.append(
-            trained(engine, model.arch.vision, rank, world_size, num_steps, config.training.grad_accum_steps)
+    return [
+        trained(
+            DeepSpeedEngine(starting_model(config)[0], config, share_of(config, world_size)),
+            config,
+            rank,
+            world_size,
+            num_steps,
         )
-    return results
+        for config in configs
+    ]
 
 
 def recomputing_run(

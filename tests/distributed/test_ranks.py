@@ -12,6 +12,7 @@ from deepspeed.accelerator import get_accelerator
 from raybind.config.train import TrainConfig
 from raybind.errors import ConfigError
 from raybind.integrations.deepspeed import DeepSpeedEngine
+from raybind.modalities import modality_names
 from raybind.model.bound import build_model
 from raybind.objective.contrastive import contrastive_loss
 from raybind.training.engine import TorchEngine
@@ -88,41 +89,45 @@ def test_every_zero_stage_gives_the_loss_curve_of_one_process(base_weights: Path
 @pytest.mark.slow
 @pytest.mark.parametrize("world_size", [1, 2, pytest.param(4, marks=pytest.mark.prove)])
 def test_ranks_stages_and_accumulation_change_nothing(world_size: int, base_weights: Path, tmp_path: Path) -> None:
-    """Gradients of the first step and parameters after ten, against plain torch in one process on the whole batch.
-
-    The bounds leave room for float32's noise, which other inputs and processors change: here the gradients of one
-    process are 1.5e-6 and its parameters 1.3e-5 from those in float64, and with two threads instead of one 7e-7 and
-    1e-5 from its own. Stage 3 adds a bias after its product where torch does both at once (DeepSpeed's memory-efficient
-    linear layer).
-    """
+    """Against plain torch in one process on the whole batch at once."""
     settings = [(stage, parts) for stage in STAGES for parts in (1, 4)]
     configs = [make_config(base_weights, stage, world_size, parts) for stage, parts in settings]
-    for (stage, parts), worst in zip(settings, errors(tmp_path, world_size, configs), strict=True):
-        print(f"{world_size} ranks, ZeRO stage {stage}, {parts} parts: {worst}")
-        assert worst["gradients"] < 2e-6, (stage, parts)
-        assert worst["parameters"] < (4e-5 if stage == 3 else 2e-5), (stage, parts)
+    expected = {stage: ranks.exact_reference(make_config(base_weights, stage, 1), 10) for stage in (0, 3)}
+    results = run_ranks(tmp_path, world_size, ranks.exact_run, configs, 10)
+    for (stage, parts), found in zip(settings, results, strict=True):
+        check_exact(found, expected[3 if stage == 3 else 0], f"{world_size} ranks, ZeRO stage {stage}, {parts} parts")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("modality", ["video", "infrared", "audio", "image"])
-def test_two_ranks_change_nothing_in_any_modality(modality: str, base_weights: Path, tmp_path: Path) -> None:
-    """In float32, video's gradients have more error than the others', in the keys of the attention over frames."""
-    (worst,) = errors(tmp_path, 2, [make_config(base_weights, 2, 2, modality=modality)])
-    print(f"{modality}: {worst}")
-    assert worst["gradients"] < (4e-6 if modality == "video" else 2e-6)
-    assert worst["parameters"] < 2e-5
+def test_two_ranks_change_nothing_in_any_modality(base_weights: Path, tmp_path: Path) -> None:
+    """At ZeRO stage 2. In float32, video's gradients have three times the error of the others', in the keys of the
+    attention over frames."""
+    modalities = sorted(set(modality_names()) - {"depth"})
+    configs = [make_config(base_weights, 2, 2, modality=modality) for modality in modalities]
+    results = run_ranks(tmp_path, 2, ranks.exact_run, configs, 10)
+    for modality, config, found in zip(modalities, configs, results, strict=True):
+        check_exact(found, ranks.exact_reference(config, 10), modality, 4e-6 if modality == "video" else 2e-6)
 
 
-def errors(tmp_path: Path, world_size: int, configs: list[TrainConfig]) -> list[dict[str, float]]:
-    """Of each configuration's gradients and parameters, the largest over all tensors, relative to its norm."""
-    reference = ranks.exact_reference(configs[0], 10)
-    return [
-        {
-            what: max(relative(tensors[name], expected[name]) for name in expected)
-            for what, tensors, expected in zip(("gradients", "parameters"), found, reference, strict=True)
-        }
-        for found in run_ranks(tmp_path, world_size, ranks.exact_run, configs, 10)
-    ]
+def check_exact(found: ranks.Trained, expected: ranks.Trained, setting: str, gradient_bound: float = 2e-6) -> None:
+    """Compare tensor by tensor, relative to the norm of the expected one.
+
+    The gradients' bound leaves room for float32's noise, which other inputs and processors change: one process is
+    itself 1.5e-6 from the same model in float64 (audio 1.9e-6, video 4.7e-6), nearly always worst in LoRA's B, most of
+    all of queries and keys.
+
+    B starts at 0 and consists of AdamW's updates alone. The first one is of size lr whatever the gradient, noise
+    included: a tenth of ten steps at the peak rate (1.1e-5 from float64), a fiftieth in the recipe's warm-up (2.7e-6).
+    What does not start at 0 moves little there, so its change is compared too.
+    """
+    worst = {
+        what: max((relative(tensors[name], others[name]), name) for name in others)
+        for what, tensors, others in zip(ranks.Trained._fields, found, expected, strict=True)
+    }
+    print(f"{setting}: " + ", ".join(f"{what} {value:.1e} ({name})" for what, (value, name) in worst.items()))
+    assert worst["gradients"][0] < gradient_bound, setting
+    assert worst["parameters"][0] < 1e-5, setting
+    assert worst["changes"][0] < 1e-3, setting
 
 
 @pytest.mark.slow

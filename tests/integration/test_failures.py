@@ -41,6 +41,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_driver_survives() -> Iterator[None]:
+    """A run whose test has failed would slow down the next."""
+    yield
+    for child in psutil.Process().children():
+        if any(word.endswith("jobs/train.py") for word in child.cmdline()):
+            child.kill()
+            child.wait()
+
+
 def row(failure: str, saw: str, cost: str) -> None:
     print(f"\n| {failure} | {saw} | {cost} |", flush=True)
 

@@ -3,13 +3,13 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
-from raybind.integrations.run_watch import Beat, Place, Standing, hung_ranks
+from raybind.integrations.run_watch import STARTING, Beat, Place, Standing, hung_ranks
 
 NOW, HANG_SECONDS = 1000.0, 60.0
 
 
-def standing(still: float, in_collective: bool, silent: float = 0.5) -> Standing:
-    beat = Beat(Place(7, "computing"), "model/lora.py:84", in_collective)
+def standing(still: float, in_collective: bool, silent: float = 0.5, phase: str = "computing") -> Standing:
+    beat = Beat(Place(7, phase), "model/lora.py:84", in_collective)
     return Standing(cast("Any", SimpleNamespace()), beat, since=NOW - still, heard=NOW - silent)
 
 
@@ -32,3 +32,10 @@ def test_a_silent_process_hangs_whatever_it_said_last() -> None:
 def test_where_all_wait_for_each_other_all_hang() -> None:
     ranks = {rank: standing(61, in_collective=True) for rank in range(2)}
     assert list(hung_ranks(ranks, NOW, HANG_SECONDS)) == [0, 1]
+
+
+def test_a_start_may_take_longer_since_it_compiles() -> None:
+    ranks = {0: standing(61, in_collective=True, phase=STARTING), 1: standing(599, in_collective=False, phase=STARTING)}
+    assert hung_ranks(ranks, NOW, HANG_SECONDS) == {}
+    ranks[1] = standing(601, in_collective=False, phase=STARTING)
+    assert list(hung_ranks(ranks, NOW, HANG_SECONDS)) == [1]

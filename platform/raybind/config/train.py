@@ -132,7 +132,7 @@ class ClusterConfig(Config):
     """How often room for more workers is looked for; growing goes back to the newest checkpoint."""
     hang_seconds: float = Field(default=300, gt=0)
     """A worker that stands still for longer is taken for hung: it is named, killed, and the workers start again. Must
-    be longer than the longest step, validation or wait for data."""
+    be longer than the longest step, validation or wait for data. A start has ten minutes in any case."""
     use_gpu: bool = False
     """One GPU per worker."""
     worker_cpus: float = Field(default=1, gt=0)

@@ -22,7 +22,12 @@ from raybind.integrations.ray_cluster import on_this_node
 BEAT_SECONDS = 1.0
 SILENT_SECONDS = 5.0
 """A worker unheard of for longer is stopped as a whole, or its interpreter is."""
+START_SECONDS = 600.0
+"""A start is taken for hung no sooner: it may compile DeepSpeed's operators, a minute or more where cores are few."""
 _COLLECTIVES = ("torch/distributed/", "deepspeed/comm/")
+
+
+STARTING = "starting"
 
 
 class Place(NamedTuple):
@@ -110,7 +115,7 @@ class RunWatch:
 
 def hung_ranks(ranks: Mapping[int, Standing], now: float, hang_seconds: float) -> dict[int, str]:
     """Once a rank has stood still for too long: those that the others wait for, and where they stand."""
-    if all(now - rank.since <= hang_seconds for rank in ranks.values()):
+    if all(now - rank.since <= _patience(rank.beat.place, hang_seconds) for rank in ranks.values()):
         return {}
     # One that hangs soon keeps all others waiting in a collective.
     silent = {number: rank for number, rank in ranks.items() if now - rank.heard > SILENT_SECONDS}
@@ -122,6 +127,10 @@ def hung_ranks(ranks: Mapping[int, Standing], now: float, hang_seconds: float) -
     }
 
 
+def _patience(place: Place, hang_seconds: float) -> float:
+    return max(hang_seconds, START_SECONDS) if place.phase == STARTING else hang_seconds
+
+
 class Heartbeat:
     """A worker's side: tells the watch where the thread that made this stands."""
 
@@ -131,7 +140,7 @@ class Heartbeat:
         self._process = ray.get_runtime_context().current_actor
         self._thread = threading.get_ident()
         self._stopped = threading.Event()
-        self.place = Place(0, "starting")
+        self.place = Place(0, STARTING)
         threading.Thread(target=self._tell_forever, daemon=True).start()
 
     def stop(self) -> None:
