@@ -5,11 +5,16 @@ import shutil
 import tempfile
 
 import torch
+from safetensors import SafetensorError
 
 from raybind.config.train import TrainConfig
 
+EXPLAINED = (OSError, RuntimeError, SafetensorError)
+"""Of which `explained` knows some."""
 _NO_MEMORY = ("DefaultCPUAllocator", "Cannot allocate memory")
 """In what torch raises where the machine's own memory is full: a RuntimeError."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def explained(error: Exception, config: TrainConfig, rank: int, step: int) -> str | None:
@@ -17,7 +22,7 @@ def explained(error: Exception, config: TrainConfig, rank: int, step: int) -> st
     place = f"rank {rank} in step {step}"
     if isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _NO_MEMORY):
         return f"{place} is out of memory: {str(error).splitlines()[0]}; {memory_remedy(config)}"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if _has_no_room(error):
         folder = tempfile.gettempdir()
         free = shutil.disk_usage(folder).free / 1e6
         return (
@@ -25,6 +30,12 @@ def explained(error: Exception, config: TrainConfig, rank: int, step: int) -> st
             "larger disk, and start the same run again: it goes on from its newest checkpoint"
         )
     return None
+
+
+def _has_no_room(error: Exception) -> bool:
+    if isinstance(error, SafetensorError):
+        return any(f"(os error {number})" in str(error) for number in _NO_ROOM)
+    return isinstance(error, OSError) and error.errno in _NO_ROOM
 
 
 def memory_remedy(config: TrainConfig) -> str:

@@ -17,7 +17,7 @@ from raybind.data.reader import Arrays, sample_ids
 from raybind.errors import RankFailed, RayBindError
 from raybind.training import checkpoint
 from raybind.training.batch import Collator
-from raybind.training.failures import explained
+from raybind.training.failures import EXPLAINED, explained
 from raybind.training.ports import Engine, MetricSink, WorkerContext
 from raybind.training.record import Record
 from raybind.training.schedule import Schedule
@@ -73,7 +73,7 @@ class Loop:
         try:
             for step in range(first_step, self.schedule.total_steps):
                 self._step(step, batches, record)
-        except (OSError, RuntimeError) as error:
+        except EXPLAINED as error:
             cause = explained(error, self.config, self.context.rank, step)
             if cause is None:
                 raise
