@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -220,17 +220,32 @@ def _s3_endpoint() -> str | None:
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
 
 
+class _PatientS3(pafs.S3FileSystem):
+    """Keeps its retries where it is sent to another process; pyarrow's own loses them (25.0)."""
+
+    def __init__(self, retries: int, **settings: Any) -> None:
+        super().__init__(retry_strategy=pafs.AwsStandardS3RetryStrategy(retries), **settings)
+        self._retries = retries
+
+    def __reduce__(self) -> tuple[Callable[..., "_PatientS3"], tuple[Any, ...]]:
+        _, (settings,) = super().__reduce__()  # pyright: ignore[reportAssignmentType]
+        return _restored, (self._retries, settings)
+
+
+def _restored(retries: int, settings: dict[str, Any]) -> _PatientS3:
+    return _PatientS3(retries, **settings)
+
+
 def _s3_filesystem(retries: int) -> pafs.S3FileSystem:
-    retry = pafs.AwsStandardS3RetryStrategy(retries)
     endpoint = _s3_endpoint()
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if endpoint is None:
-        return pafs.S3FileSystem(region=region, request_timeout=STALL_SECONDS, retry_strategy=retry)
+        return _PatientS3(retries, region=region, request_timeout=STALL_SECONDS)
     parts = urlsplit(endpoint)
-    return pafs.S3FileSystem(
+    return _PatientS3(
+        retries,
         endpoint_override=parts.netloc,
         scheme=parts.scheme,
         region=region or "us-east-1",
         request_timeout=STALL_SECONDS,
-        retry_strategy=retry,
     )

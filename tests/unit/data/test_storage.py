@@ -1,5 +1,8 @@
-"""Locations that cannot work are named before anything is written."""
+"""Storage: what is kept, and locations that cannot work are named before anything is written."""
 
+import pickle
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -65,3 +68,29 @@ def test_a_bucket_that_is_missing_or_unreachable_is_named(s3_endpoint: str, monk
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     with pytest.raises(ConfigError, match=r"s3://nowhere at http://127\.0\.0\.1:1 cannot be reached"):
         open_storage("s3://nowhere/x").check_readable()
+
+
+def test_retries_go_with_a_filesystem_that_is_sent_to_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[str] = []
+
+    class Busy(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            requests.append(self.path)
+            self.send_response(503)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Busy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        storage = open_storage("s3://bucket/folder", retries=2)
+        for sent in (storage, pickle.loads(pickle.dumps(storage))):  # noqa: S301 (its own)
+            requests.clear()
+            with pytest.raises(OSError, match="AWS Error"):
+                sent.filesystem.get_file_info("bucket/folder/key")
+            assert len(requests) == 2
+        server.shutdown()
