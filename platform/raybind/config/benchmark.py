@@ -39,9 +39,17 @@ class Task(Config):
     """Modalities whose embeddings are fused into that of an item."""
     queries: tuple[str, ...] = (TEXT,)
     """For retrieval: `text`, modalities, or both, fused into a query."""
+    requires: tuple[str, ...] = ()
+    """Modalities that an item must have too, so that tasks are compared on the same items."""
     sample: float = Field(default=1.0, gt=0, le=1)
-    """Share of the items that take part, drawn once by a hash of their ids (Table 7: a tenth)."""
+    """Share of the items that take part, drawn by a hash of their ids, always the same (Table 7: a tenth)."""
     reported: tuple[Reported, ...] = ()
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """That an item must have to take part."""
+        asking = self.queries if self.kind == "retrieval" else ()
+        return tuple(dict.fromkeys(name for name in (*self.items, *asking, *self.requires) if name != TEXT))
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> "Task":
@@ -103,8 +111,7 @@ class BenchmarkConfig(Config):
     @property
     def modalities(self) -> tuple[str, ...]:
         """All that a task needs, in order of appearance."""
-        named = [name for task in self.tasks for name in (*task.items, *task.queries) if name != TEXT]
-        return tuple(dict.fromkeys(named))
+        return tuple(dict.fromkeys(name for task in self.tasks for name in task.modalities))
 
 
 class Benchmark(Config):

@@ -20,7 +20,7 @@ from raybind.data.sample import MediaFile, SampleMetadata
 from raybind.data.shard_cache import ShardCache
 from raybind.data.shard_reader import read_sample
 from raybind.data.text_cache import TextCache
-from raybind.data.texts import all_texts, texts_of, view_of
+from raybind.data.texts import all_texts, present_texts, texts_of, view_of
 from raybind.errors import DataError
 from raybind.modalities import get_modality
 from raybind.model.input_shape import InputShape
@@ -39,7 +39,7 @@ class DecodedSample:
     pixel_values: np.ndarray
     """(3, H, W) float32, (3, T, H, W) with frames: the encoder's input; in training what `Modality.prepare` makes."""
     texts: tuple[str, ...]
-    """Texts of equal standing for what is shown."""
+    """Texts of equal standing for what is shown; in evaluation there may be none."""
     text: int
     """Which of them the sample is paired with in this epoch."""
     text_embedding: np.ndarray | None = None
@@ -85,7 +85,7 @@ class SampleReader:
         return self._decode(self._fetch(number, epoch, on_retry), get_modality(self.config.modality).transform)
 
     def read_many(self, numbers: Sequence[int]) -> list[DecodedSample]:
-        """Read samples for evaluation. Raises: DataError: the first that cannot be read."""
+        """Read samples for evaluation; one may be without text. Raises: DataError: the first that cannot be read."""
         transform = get_modality(self.config.modality).transform
         return [self._decode(_good(view), transform) for view in self._fetch_ahead(numbers, None, lambda _: None)]
 
@@ -142,8 +142,12 @@ class SampleReader:
         generator = None if epoch is None else sample_generator(self.seed, epoch, number, "view")
         frame, file = choose_frame(media, None if generator is None else int(generator.integers(len(media))))
         with self._naming(number):
-            texts = texts_of(metadata.texts, view_of(metadata.texts, self.config.text_source, generator), frame)
-            text = int(generator.integers(len(texts))) if generator is not None else 0
+            view = view_of(metadata.texts, self.config.text_source, generator)
+            if generator is None:
+                texts, text = present_texts(metadata.texts, view, frame), 0
+            else:
+                texts = texts_of(metadata.texts, view, frame)
+                text = int(generator.integers(len(texts)))
             embedding = None
             if self.text_cache is not None and epoch is not None:
                 embedding = self.text_cache.read(number, all_texts(metadata.texts).index(texts[text]), texts[text])

@@ -49,6 +49,14 @@ def texts_of(texts: Texts, source: TextSource, frame: int | None) -> tuple[str, 
             shown, and every key-frame caption is right.
     Raises: DataError: the sample has no text of this view.
     """
+    present = present_texts(texts, source, frame)
+    if not present:
+        raise DataError(f"no {source} text; choose another data.text_source", cause="missing text")
+    return present
+
+
+def present_texts(texts: Texts, source: TextSource, frame: int | None) -> tuple[str, ...]:
+    """What `texts_of` returns, which may be nothing."""
     if source == "keyframe":
         found = texts.keyframes if frame is None else texts.keyframes[frame : frame + 1]
     elif source == "caption":
@@ -57,10 +65,7 @@ def texts_of(texts: Texts, source: TextSource, frame: int | None) -> tuple[str, 
         found = (texts.raw and clean_title(texts.raw),)
     else:
         found = (getattr(texts, source),)
-    present = tuple(text for text in found if text)
-    if not present:
-        raise DataError(f"no {source} text; choose another data.text_source", cause="missing text")
-    return present
+    return tuple(text for text in found if text)
 
 
 def all_texts(texts: Texts) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from raybind.errors import DataError
 from raybind.evaluation.items import EmbeddedItems, EncodeTexts, choose_label_set
 from raybind.evaluation.prompts import class_embeddings
 from raybind.evaluation.report import EvaluationResult
@@ -22,11 +23,13 @@ def evaluate(
 ) -> EvaluationResult:
     """Score embedded items.
 
-    Classes are the distinct labels of the items. Without labels there is no classification.
+    Classes are the distinct labels of the items. Without labels there is no classification, without captions no
+    retrieval.
 
     Args:
         label_set: see `choose_label_set`.
         templates: prompt templates with `{}` for the class name.
+    Raises: DataError: some items have captions and others none; names one of those.
     """
     chosen = choose_label_set(embedded.items, modality, label_set)
     classification = _classify(embedded, encode_texts, chosen, templates) if chosen is not None else None
@@ -41,6 +44,11 @@ def _classify(
     return classify(embedded.embeddings, class_embeddings(names, templates, encode_texts), labels, names)
 
 
-def _retrieve(embedded: EmbeddedItems, encode_texts: EncodeTexts) -> RetrievalResult:
+def _retrieve(embedded: EmbeddedItems, encode_texts: EncodeTexts) -> RetrievalResult | None:
+    mute = [item.id for item in embedded.items if not item.captions]
+    if len(mute) == len(embedded.items):
+        return None
+    if mute:
+        raise DataError(f"{len(mute)} items have no text of the chosen view, the first is {mute[0]}; choose another")
     captions = gather_captions([item.captions for item in embedded.items])
     return retrieve(embedded.embeddings, encode_texts(captions.texts), captions.pairs)

@@ -55,7 +55,7 @@ class Ranking:
     best: np.ndarray
 
 
-def rank_right(queries: Tensor, gallery: Tensor, pairs: Tensor) -> Ranking:
+def rank_right(queries: Tensor, gallery: Tensor, pairs: Tensor, groups: Tensor | None = None) -> Ranking:
     """Rank the best right candidate of every query among all wrong candidates.
 
     Several candidates can be right for a query; they never count against one another.
@@ -64,15 +64,21 @@ def rank_right(queries: Tensor, gallery: Tensor, pairs: Tensor) -> Ranking:
         queries: (Q, D) unit-norm, float32.
         gallery: (G, D) unit-norm, float32.
         pairs: (P, 2) int64, each a query and a candidate that is right for it; every query has one or more.
+        groups: (G,) int64, the group of each of the gallery, 0 to the number of groups; then groups are the candidates,
+            each as similar as its most similar member.
     Raises: DataError: embeddings that are not finite or not unit-norm, or a query without a right candidate.
     """
     queries_QD = unit_embeddings(queries, "queries")
     gallery_GD = unit_embeddings(gallery, "candidates")
-    query_P, candidate_P = _by_query(pairs, len(queries_QD), len(gallery_GD))
+    num_candidates = len(gallery_GD) if groups is None else int(groups.max()) + 1
+    query_P, candidate_P = _by_query(pairs, len(queries_QD), num_candidates)
     chunk = max(1, _CHUNK_ELEMENTS // len(gallery_GD))
     ranked = []
     for start in range(0, len(queries_QD), chunk):
         similarity = queries_QD[start : start + chunk] @ gallery_GD.T
+        if groups is not None:
+            most = torch.full((len(similarity), num_candidates), -torch.inf, dtype=similarity.dtype)
+            similarity = most.scatter_reduce_(1, groups.expand_as(similarity), similarity, "amax")
         bounds = torch.tensor([start, start + len(similarity)])
         first, last = torch.searchsorted(query_P, bounds).tolist()
         ranked.append(_rank_rows(similarity, query_P[first:last] - start, candidate_P[first:last]))

@@ -10,7 +10,11 @@ What counts as right, where a text belongs to several items or an item has sever
 - Right answers never push one another down, and chance takes their number into account.
 - Ties are broken against the right answer (`metrics.rank_right`).
 
-Legend: N items, T different texts, P pairs, Q queries, D embedding.
+Published evaluations count otherwise, and figures are compared only where both count alike (`retrieve_as_published`):
+every text is a query of its own whose one right item is the one it was written for, though others carry the same words;
+back, an item stands for all its texts, as similar as the most similar of them (CLIP4Clip, which LanguageBind follows).
+
+Legend: N items, T texts, P pairs, Q queries, D embedding.
 """
 
 from collections.abc import Mapping, Sequence
@@ -102,22 +106,49 @@ def retrieve(items: Tensor, texts: Tensor, pairs: Tensor) -> RetrievalResult:
         pairs: (P, 2) int64: `Captions.pairs`.
     Raises: DataError: a text or an item without its counterpart, bad embeddings.
     """
-    item_to_text = _direction(items, texts, pairs.flip(1), np.arange(len(items)))
+    item_to_text = _direction(items, texts, pairs.flip(1), np.arange(len(items)), len(texts))
     first_item = torch.full((len(texts),), len(items)).scatter_reduce(0, pairs[:, 0], pairs[:, 1], "amin").numpy()
-    return RetrievalResult(text_to_item=_direction(texts, items, pairs, first_item), item_to_text=item_to_text)
+    text_to_item = _direction(texts, items, pairs, first_item, len(items))
+    return RetrievalResult(text_to_item=text_to_item, item_to_text=item_to_text)
 
 
-def _direction(queries: Tensor, gallery: Tensor, pairs: Tensor, clusters: np.ndarray) -> DirectionResult:
-    ranking = rank_right(queries, gallery, pairs)
-    chance = chance_rank_distribution(np.bincount(pairs[:, 0].numpy()), len(gallery))
+def retrieve_as_published(items: Tensor, texts: Tensor, item_of_text: Tensor) -> RetrievalResult:
+    """Score retrieval in both directions as published evaluations count (see above); intervals as `retrieve`.
+
+    Args:
+        items: (N, D) unit-norm, float32.
+        texts: (T, D) unit-norm, float32; other queries than texts will do too.
+        item_of_text: (T,) int64, the item each belongs to; every item has one or more.
+    Raises: DataError: a text or an item without its counterpart, bad embeddings.
+    """
+    pairs = torch.stack([torch.arange(len(texts)), item_of_text], dim=1)
+    own = torch.arange(len(items))
+    return RetrievalResult(
+        text_to_item=_direction(texts, items, pairs, item_of_text.numpy(), len(items)),
+        item_to_text=_direction(
+            items, texts, torch.stack([own, own], dim=1), own.numpy(), len(items), groups=item_of_text
+        ),
+    )
+
+
+def _direction(
+    queries: Tensor,
+    gallery: Tensor,
+    pairs: Tensor,
+    clusters: np.ndarray,
+    num_candidates: int,
+    groups: Tensor | None = None,
+) -> DirectionResult:
+    ranking = rank_right(queries, gallery, pairs, groups)
+    chance = chance_rank_distribution(np.bincount(pairs[:, 0].numpy()), num_candidates)
     trials = len(np.unique(clusters))
-    recall = {k: _recall(k, ranking.ranks, trials, chance) for k in RECALL_AT if k < len(gallery)}
+    recall = {k: _recall(k, ranking.ranks, trials, chance) for k in RECALL_AT if k < num_candidates}
     median_interval, mean_interval = bootstrap_ranks(ranking.ranks, clusters)
     return DirectionResult(
         recall=recall,
         median_rank=Score(float(np.median(ranking.ranks)), *median_interval, chance=_median(chance)),
         mean_rank=Score(float(ranking.ranks.mean()), *mean_interval, chance=float(1 + (1 - chance).sum())),
-        num_candidates=len(gallery),
+        num_candidates=num_candidates,
         ranking=ranking,
     )
 
