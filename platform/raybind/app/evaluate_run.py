@@ -84,7 +84,7 @@ def _embed(model: BoundModel, trained: TrainConfig, config: EvaluateConfig) -> E
     model.to(device)
     index = read_split(open_storage(config.root or data.root), data.modality, config.split)
     reader = SampleReader(index, data, input_shape(trained), trained.run.seed)
-    items = read_items(reader, range(len(index)), config.batch_size)
+    items = read_items(reader, range(len(index)), config.workers.batch_size)
     return embed_items(lambda pixels: model.encoder(pixels.to(device)), items)
 
 

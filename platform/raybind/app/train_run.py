@@ -194,9 +194,4 @@ def _first_cause(error: ray.train.TrainingFailedError, config: TrainConfig) -> s
     # The monitor of a node's memory names itself when it has killed a process.
     if "OOM" in str(first) or "out of memory" in str(first).lower():
         return f"{cause}; {memory_remedy(config)}"
-    if "No space left" in cause:
-        return (
-            f"{cause}; make room at run.output={config.run.output!r} or on the workers' disks, and start the same run "
-            "again: it goes on from its newest checkpoint"
-        )
     return cause

@@ -7,8 +7,22 @@ from raybind.config.data import PromptTemplate, TextSource
 from raybind.config.train import TrackingConfig
 
 
+class WorkersConfig(Config):
+    """The workers that embed."""
+
+    number: int = Field(default=1, ge=1)
+    """Workers; each holds one encoder."""
+    cpus: float = Field(default=1, gt=0)
+    """CPUs and threads of one worker."""
+    use_gpu: bool = False
+    """One GPU per worker."""
+    batch_size: int = Field(default=64, ge=1)
+    """Items encoded at once. It and the number of workers change nothing but speed and memory, and the last digits of
+    float32."""
+
+
 class EvaluateConfig(Config):
-    """Zero-shot classification and retrieval of trained encoders on one split."""
+    """Zero-shot classification and retrieval of trained encoders, on one split or on benchmarks."""
 
     checkpoint: str
     """Folder of a run (its newest checkpoint is taken) or of one checkpoint; a local path or `s3://bucket/prefix`."""
@@ -28,8 +42,7 @@ class EvaluateConfig(Config):
     """Captions to retrieve; null takes those the encoder was trained with."""
     untrained: bool = True
     """Evaluate the encoder as it was before training, too."""
-    batch_size: int = Field(default=64, ge=1)
-    """Items encoded at once; changes nothing but speed and memory."""
+    workers: WorkersConfig = WorkersConfig()
     output: str | None = None
     """Local folder for result.json, result.md and the pictures, with `also` one folder per modality in it; null writes
     none."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from raybind.data.reader import SampleReader
-from raybind.errors import ConfigError
+from raybind.errors import ConfigError, DataError
 
 DEFAULT_LABEL_SET = "label"
 
@@ -48,6 +48,16 @@ class EmbeddedItems:
     items: tuple[Item, ...]
     embeddings: Tensor
     """(N, E) unit-norm float32, CPU"""
+
+    @classmethod
+    def in_order_of(cls, ids: Sequence[str], parts: Iterable["EmbeddedItems"]) -> "EmbeddedItems":
+        """Put parts together, in whatever order they come. Raises: DataError: not every id is there exactly once."""
+        rows = {item.id: (item, row) for part in parts for item, row in zip(part.items, part.embeddings, strict=True)}
+        lost = [name for name in ids if name not in rows]
+        if lost or len(rows) != len(ids):
+            raise DataError(f"{len(rows)} items were embedded where there are {len(ids)}; missing: {lost[:3]}")
+        found = [rows[name] for name in ids]
+        return cls(tuple(item for item, _ in found), torch.stack([row for _, row in found]))
 
 
 def read_items(reader: SampleReader, numbers: Sequence[int], batch_size: int) -> Iterator[ItemBatch]:

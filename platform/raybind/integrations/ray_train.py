@@ -1,5 +1,7 @@
 """Ray Train: starting a group of workers, and the worker context port inside them."""
 
+import errno
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +36,9 @@ from raybind.training.checkpoint import CheckpointState, read_state
 UPLOAD_RETRIES = 15
 """Tries of each request with which Ray Train stores checkpoints and its record of them: object storage may be away for
 three minutes."""
+
+
+_NO_ROOM = os.strerror(errno.ENOSPC)
 
 
 class RayWorkerContext:
@@ -128,7 +133,10 @@ def run_workers(
 
 
 class ControllerCallback(UserCallback):
-    """Keeps the record of checkpoints safe, and tells the watch and whoever reads the queue what ended the workers."""
+    """Keeps the record of checkpoints safe, and tells the watch and whoever reads the queue what ended the workers.
+
+    Checkpoints are stored beside the training, by Ray Train; a full disk there would end every start of the workers.
+    """
 
     def __init__(self, run: Storage, watch: "ActorProxy[RunWatch]", queue: Queue | None) -> None:
         self._run = run
@@ -142,9 +150,16 @@ class ControllerCallback(UserCallback):
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
         """Called by Ray Train, in its controller."""
         self._watch.forget.remote()
+        causes = {rank: last_line(error) for rank, error in worker_exceptions.items()}
+        full = next((cause for cause in causes.values() if _NO_ROOM in cause), None)
+        if full is not None:
+            remedy = (
+                "make room there or on the workers' disks, and start the same run again: it goes on from its newest"
+            )
+            ray.get(self._watch.end.remote(f"{full}, at run.output ({self._run.root}); {remedy} checkpoint"))
         if self._queue is not None:
-            for rank, error in worker_exceptions.items():
-                self._queue.put(("notice", f"rank {rank} ended: {last_line(error)}"))
+            for rank, cause in causes.items():
+                self._queue.put(("notice", f"rank {rank} ended: {cause}"))
 
 
 def last_line(error: BaseException) -> str:
