@@ -1,5 +1,7 @@
 """The evaluation job: its command line, its checks; `app.evaluate_run` runs it."""
 
+from pathlib import Path
+
 from raybind.app.cli import run_job
 from raybind.config.evaluate import EvaluateConfig
 from raybind.data.storage import Storage, open_storage
@@ -11,6 +13,8 @@ EXAMPLES = """examples:
   python jobs/evaluate.py checkpoint=runs/first
   python jobs/evaluate.py checkpoint=s3://vidal/runs/first split=test output=report
 """
+
+DIRECTORY_FILES = ("raybind.json", "config.json")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,9 +28,15 @@ def check(config: EvaluateConfig) -> None:
     """Raises: ConfigError: no checkpoint, or no such split."""
     for key, location in (("checkpoint", config.checkpoint), *(("also", other) for other in config.also)):
         check_location(key, location)
-        find_checkpoint(location)
+        if not is_directory(location):
+            find_checkpoint(location)
     if config.root is not None:
         check_location("root", config.root)
+
+
+def is_directory(location: str) -> bool:
+    """Whether it is an encoder's directory, ours or another's, as `LanguageBind.from_pretrained` reads."""
+    return any((Path(location) / name).is_file() for name in DIRECTORY_FILES)
 
 
 def run(config: EvaluateConfig) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from raybind import __version__
 from raybind.app.cli import run_job
 from raybind.app.console import console
-from raybind.app.evaluate import find_checkpoint
+from raybind.app.evaluate import find_checkpoint, is_directory
 from raybind.config.export import ExportConfig
 from raybind.errors import ConfigError
 
@@ -14,8 +14,6 @@ EXAMPLES = """examples:
   python jobs/export.py checkpoint=runs/depth format=languagebind output=exports/LanguageBind_Depth
   python jobs/export.py checkpoint=exports/depth format=hugging_face output=exports/depth-clip
 """
-
-DIRECTORY_FILES = ("raybind.json", "config.json")
 
 
 def main(argv: list[str] | None = None, prog: str | None = None) -> int:
@@ -26,7 +24,7 @@ def main(argv: list[str] | None = None, prog: str | None = None) -> int:
 
 def check(config: ExportConfig) -> None:
     """Raises: ConfigError: no checkpoint, or an output that is not empty."""
-    if not _is_directory(config):
+    if not is_directory(config.checkpoint):
         find_checkpoint(config.checkpoint)
     output = Path(config.output)
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
@@ -39,7 +37,7 @@ def run(config: ExportConfig) -> None:
     from raybind.model.layouts import read_encoder, write_encoder
     from raybind.training.export import trained_encoder
 
-    if _is_directory(config):
+    if is_directory(config.checkpoint):
         encoder = read_encoder(Path(config.checkpoint))
     else:
         encoder = trained_encoder(find_checkpoint(config.checkpoint), __version__)
@@ -47,7 +45,3 @@ def run(config: ExportConfig) -> None:
     write_encoder(encoder, config.format, output)
     size = sum(file.stat().st_size for file in output.iterdir())
     console.print(f"{output}: {encoder.modality} encoder, {config.format} layout, {size / 1e6:.1f} MB")
-
-
-def _is_directory(config: ExportConfig) -> bool:
-    return any((Path(config.checkpoint) / name).is_file() for name in DIRECTORY_FILES)

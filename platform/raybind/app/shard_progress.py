@@ -22,6 +22,8 @@ class ShardProgress:
     """"packed", for instance."""
     unit: str
     """What is counted beside shards, in the plural."""
+    shards: str = "shards"
+    """What comes one after the other, in the plural."""
 
     def show(self, shards: Iterable[T], total: int, count: Callable[[T], int]) -> Iterator[T]:
         """Pass shards on as they come.
@@ -38,7 +40,7 @@ class ShardProgress:
             TextColumn(self.done),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn(f"shards  {{task.fields[rate]:.0f}} {self.unit}/s  time left"),
+            TextColumn(f"{self.shards}  {{task.fields[rate]:.0f}} {self.unit}/s  time left"),
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self.console) as progress:
@@ -58,5 +60,5 @@ class ShardProgress:
                 last, elapsed = now, now - start
                 left = elapsed / number * (total - number)
                 rate = f"{counted / elapsed:.0f} {self.unit}/s"
-                self.console.print(f"{self.done} {number}/{total} shards, {rate}, {left:.0f} s left")
+                self.console.print(f"{self.done} {number}/{total} {self.shards}, {rate}, {left:.0f} s left")
             yield shard

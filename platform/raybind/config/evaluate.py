@@ -43,6 +43,9 @@ class EvaluateConfig(Config):
     untrained: bool = True
     """Evaluate the encoder as it was before training, too."""
     workers: WorkersConfig = WorkersConfig()
+    embeddings: str | None = None
+    """Folder in which embeddings are kept, local or s3://; a further evaluation of the same encoder on the same data
+    then embeds nothing. null keeps none."""
     output: str | None = None
     """Local folder for result.json, result.md and the pictures, with `also` one folder per modality in it; null writes
     none."""

@@ -1,0 +1,116 @@
+"""Trained encoders by their locations, and their embeddings: what evaluations share."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from raybind import __version__
+from raybind.app.console import console
+from raybind.app.evaluate import find_checkpoint, is_directory
+from raybind.app.shard_progress import ShardProgress
+from raybind.config.data import DataConfig
+from raybind.config.evaluate import EvaluateConfig
+from raybind.config.model import ModelConfig
+from raybind.config.train import TrainConfig
+from raybind.data.manifest import SplitIndex
+from raybind.data.storage import open_storage
+from raybind.evaluation.embedding_cache import EmbeddingCache
+from raybind.evaluation.items import EmbeddedItems, EncodeTexts
+from raybind.integrations.ray_cluster import connect
+from raybind.integrations.ray_embed import check_resources, embed_split
+from raybind.model.base import fingerprint
+from raybind.model.encode import remembering, text_encoder
+from raybind.model.layouts import read_encoder
+from raybind.model.text import LanguageEncoder
+from raybind.model.tokenizer import Tokenizer
+from raybind.model.trained import TrainedEncoder
+from raybind.training.checkpoint import read_state
+from raybind.training.export import as_trained, trained_encoder
+from raybind.training.task import starting_model
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A trained encoder, and the run it comes from where it comes from one."""
+
+    trained: TrainedEncoder
+    location: str
+    config: TrainConfig | None
+    """None: an exported directory, or another's."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of its weights."""
+        return fingerprint(self.trained.state)
+
+    @cached_property
+    def language_fingerprint(self) -> str:
+        """Of the language encoder."""
+        return fingerprint({name: value for name, value in self.trained.state.items() if name.startswith("language.")})
+
+    def untrained(self) -> "Encoder | None":
+        """As it was before training; None where that is not known."""
+        if self.config is None:
+            return None
+        return replace(self, trained=as_trained(starting_model(self.config)[0], self.config))
+
+    def of_images(self) -> "Encoder | None":
+        """The base's own encoder of images, untouched by this training; None where the base is not known."""
+        if self.config is None:
+            return None
+        as_images = self.config.model_copy(
+            update={
+                "data": DataConfig(root=self.config.data.root, modality="image"),
+                "model": ModelConfig(base=self.config.model.base, tuning="full"),
+            }
+        )
+        return Encoder(as_trained(starting_model(as_images)[0], as_images), self.location, as_images)
+
+
+def open_encoder(location: str) -> Encoder:
+    """The newest checkpoint of a run, a checkpoint, or a directory that `LanguageBind.from_pretrained` reads.
+
+    Raises: ConfigError: none of these.
+    """
+    if is_directory(location):
+        return Encoder(read_encoder(Path(location)), location, None)
+    checkpoint = find_checkpoint(location)
+    state = read_state(checkpoint.read("state.json"))
+    return Encoder(trained_encoder(checkpoint, __version__), checkpoint.root, state.config)
+
+
+class Embeddings:
+    """Embeddings of items and texts, made over Ray and kept where the configuration says."""
+
+    def __init__(self, config: EvaluateConfig) -> None:
+        self._workers = config.workers
+        self._cache = EmbeddingCache(open_storage(config.embeddings)) if config.embeddings is not None else None
+
+    def items(self, encoder: Encoder, index: SplitIndex, data: DataConfig) -> EmbeddedItems:
+        """All items of a split, in its order. Raises: DataError: one cannot be read; names it."""
+        if self._cache is None:
+            return self._embed(encoder, index, data)
+        depends_on = (encoder.fingerprint, index.digest, index.split, data.text_source)
+        preprocess = encoder.trained.preprocess.model_dump_json()
+        return self._cache.items((*depends_on, preprocess), lambda: self._embed(encoder, index, data))
+
+    def texts(self, encoder: Encoder) -> EncodeTexts:
+        """The language encoder's function."""
+        language, text = encoder.trained.build().language, encoder.trained.arch.text
+        assert isinstance(language, LanguageEncoder)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        tokenizer = Tokenizer(text.vocab_size, text.context_length)
+        encode = remembering(text_encoder(language.to(device), tokenizer, device))
+        return self._cache.texts(encoder.language_fingerprint, encode) if self._cache is not None else encode
+
+    def _embed(self, encoder: Encoder, index: SplitIndex, data: DataConfig) -> EmbeddedItems:
+        connect()
+        check_resources(self._workers)
+        parts = embed_split(encoder.trained, index, data, self._workers)
+        num_parts = -(-len(index) // self._workers.batch_size)
+        shown = ShardProgress(console, f"{index.modality}: embedded", "items", "batches").show(
+            parts, num_parts, lambda part: len(part.items)
+        )
+        return EmbeddedItems.in_order_of(index.ids.tolist(), shown)
