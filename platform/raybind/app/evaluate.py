@@ -42,10 +42,8 @@ def is_directory(location: str) -> bool:
 def run(config: EvaluateConfig) -> None:
     """Evaluate, print, and record in MLflow. Raises: RayBindError."""
     # torch, open_clip and MLflow take seconds to import, which `--check` must not wait for.
-    if config.suite is None:
-        from raybind.app.evaluate_run import run as run_checked
-    else:
-        from raybind.app.evaluate_suite import run as run_checked
+    from raybind.app.evaluate_run import run as run_checked
+
     run_checked(config)
 
 
