@@ -42,8 +42,10 @@ def is_directory(location: str) -> bool:
 def run(config: EvaluateConfig) -> None:
     """Evaluate, print, and record in MLflow. Raises: RayBindError."""
     # torch, open_clip and MLflow take seconds to import, which `--check` must not wait for.
-    from raybind.app.evaluate_run import run as run_checked
-
+    if config.suite is None:
+        from raybind.app.evaluate_run import run as run_checked
+    else:
+        from raybind.app.evaluate_suite import run as run_checked
     run_checked(config)
 
 

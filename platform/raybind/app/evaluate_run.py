@@ -6,9 +6,9 @@ from pathlib import Path
 
 from raybind.app.console import console
 from raybind.app.encoders import Embeddings, Encoder, open_encoder
+from raybind.app.tracked_run import run_of
 from raybind.config.data import DataConfig
 from raybind.config.evaluate import EvaluateConfig
-from raybind.config.train import TrainConfig
 from raybind.data.manifest import MANIFEST_NAME, read_split
 from raybind.data.storage import open_storage
 from raybind.errors import ConfigError
@@ -18,11 +18,8 @@ from raybind.evaluation.overview import Overview, overview, overview_metrics, ov
 from raybind.evaluation.pictures import confusion_png
 from raybind.evaluation.report import EvaluationResult, to_json, to_markdown, to_metrics, to_tables
 from raybind.evaluation.sheet import sheet_table, sheets_markdown
-from raybind.integrations.mlflow import TrackedRun, tracking_uri
 from raybind.modalities import get_modality
 from raybind.model.prompts import modality_templates
-
-RUN_RECORD = "raybind-run.json"
 
 
 def run(config: EvaluateConfig) -> None:
@@ -57,8 +54,7 @@ def _evaluate_encoder(
     if config.output is not None:
         folder = Path(config.output)
         _write(folder / result.modality if config.also else folder, result, pictures)
-    if encoder.config is not None:
-        _record(config, encoder.config, result, pictures)
+    _record(config, encoder, result, pictures)
     return result, embedded
 
 
@@ -121,18 +117,13 @@ def _write(folder: Path, result: EvaluationResult, pictures: dict[str, bytes]) -
     console.print(f"written to {folder}: result.json, result.md, {', '.join(pictures)}")
 
 
-def _record(config: EvaluateConfig, trained: TrainConfig, result: EvaluationResult, pictures: dict[str, bytes]) -> None:
-    """Into the MLflow run of the training, where the checkpoint lies in its run's folder and the tracker knows it."""
-    run_folder = open_storage(trained.run.output).below(trained.run.name)
-    if not run_folder.exists(RUN_RECORD):
-        console.print(f"not recorded in MLflow: {run_folder.root} has no {RUN_RECORD}")
+def _record(config: EvaluateConfig, encoder: Encoder, result: EvaluationResult, pictures: dict[str, bytes]) -> None:
+    run = run_of(encoder, config)
+    if run is None:
         return
-    run_id = json.loads(run_folder.read(RUN_RECORD))["mlflow_run_id"]
-    tracking = config.tracking if config.tracking.uri is not None else trained.tracking
-    run = TrackedRun(tracking_uri(tracking, trained.run.output), run_id)
     run.log_metrics({f"evaluation/{name}": value for name, value in to_metrics(result).items()})
     run.log_text(to_markdown(result), f"evaluation/{result.split}/result.md")
     run.log_text(to_json(result), f"evaluation/{result.split}/result.json")
     for name, png in pictures.items():
         run.log_bytes(png, f"evaluation/{result.split}/{name}")
-    console.print(f"recorded in MLflow run {run_id} at {run.uri}")
+    console.print(f"recorded in MLflow run {run.run_id} at {run.uri}")

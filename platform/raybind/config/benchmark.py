@@ -40,7 +40,8 @@ class Task(Config):
     queries: tuple[str, ...] = (TEXT,)
     """For retrieval: `text`, modalities, or both, fused into a query."""
     requires: tuple[str, ...] = ()
-    """Modalities that an item must have too, so that tasks are compared on the same items."""
+    """Modalities that by their nature not all items have, such as the sound of a video. Items without take no part and
+    are not missing; so tasks are compared on the same items."""
     sample: float = Field(default=1.0, gt=0, le=1)
     """Share of the items that take part, drawn by a hash of their ids, always the same (Table 7: a tenth)."""
     reported: tuple[Reported, ...] = ()

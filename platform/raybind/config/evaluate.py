@@ -1,6 +1,8 @@
 """Configuration of an evaluation (`jobs/evaluate.py`)."""
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, model_validator
 
 from raybind.config.base import Config
 from raybind.config.data import PromptTemplate, TextSource
@@ -29,6 +31,11 @@ class EvaluateConfig(Config):
     also: tuple[str, ...] = ()
     """Checkpoints of further modalities of the same base and data: each is evaluated too, and in the end retrieval
     between every two of them, the base's own images included where they are packed (Sec. 4.4: emergent alignment)."""
+    suite: Literal["paper"] | tuple[str, ...] | None = None
+    """Benchmarks to evaluate on instead of a split: paper for all that are prepared of those the paper has tables of,
+    or names such as [esc50,clotho]. Their tables stand beside the paper's figures."""
+    benchmarks: str | None = None
+    """Folder of the prepared benchmarks (jobs/prepare_benchmark.py), local or s3://; must be set with suite."""
     root: str | None = None
     """Root of the shards to evaluate on; null takes those the encoder was trained on."""
     split: str = "val"
@@ -50,3 +57,9 @@ class EvaluateConfig(Config):
     """Local folder for result.json, result.md and the pictures, with `also` one folder per modality in it; null writes
     none."""
     tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _knows_where_benchmarks_lie(self) -> "EvaluateConfig":
+        if self.suite is not None and self.benchmarks is None:
+            raise ValueError(f"suite={self.suite!r} needs benchmarks, the folder that jobs/prepare_benchmark.py filled")
+        return self

@@ -19,6 +19,7 @@ _LABELS = {
     "top1": "top-1, %",
     "top5": "top-5, %",
     "class_mean": "class mean, %",
+    "mean_average_precision": "mAP, %",
     "recall_at_1": "R@1, %",
     "recall_at_5": "R@5, %",
     "recall_at_10": "R@10, %",
@@ -130,6 +131,11 @@ def _sheet(result: EvaluationResult, task: str, title: str, note: str) -> Sheet:
     ]
     width = 5 if task == "zero_shot" else 4  # no constant answer exists in retrieval
     return Sheet(title, note, tuple(columns[:width]), [row[:width] for row in rows])
+
+
+def metric_label(name: str) -> str:
+    """What a metric is called in a table."""
+    return _LABELS[name]
 
 
 def score_cell(name: str, score: Score | None) -> str:

@@ -1,0 +1,205 @@
+"""Benchmark results as the tables of the paper: our column beside the published ones, with the difference.
+
+A row is a benchmark, a task and a metric; columns are methods. Scores of a benchmark that lacks some of its items stand
+in brackets: they are of other items than the published ones.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from raybind.config.benchmark import Benchmark, Reported, Task
+from raybind.evaluation.benchmark import REVERSE, TaskResult
+from raybind.evaluation.metrics import Score
+from raybind.evaluation.report import metric_label, score_cell, score_number
+from raybind.evaluation.sheet import Sheet
+
+PAPER = "LanguageBind"
+"""Whose figures ours are compared with."""
+
+_TITLES = {
+    2: "Table 2. Zero-shot text-to-video retrieval",
+    3: "Table 3. Text-to-video retrieval, CLIP4Clip trained on VIDAL",
+    4: "Table 4. Zero-shot classification",
+    5: "Table 5. Zero-shot text-to-audio retrieval",
+    6: "Table 6. Joint retrieval of several modalities",
+    7: "Table 7. Emergent retrieval between modalities",
+    11: "Table 11. Video-text retrieval in both directions",
+}
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """What an encoder reached on a benchmark."""
+
+    benchmark: Benchmark
+    tasks: tuple[TaskResult, ...]
+    untrained: tuple[TaskResult, ...] = ()
+    """The same tasks before training."""
+    missing: tuple[tuple[str, str], ...] = ()
+    """Items that could not be prepared, each with its cause."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every published item took part."""
+        expected = self.benchmark.config.num_items
+        found = max(len(result.ids) / result.task.sample for result in self.tasks)
+        return not self.missing and (expected is None or round(found) >= expected)
+
+
+def paper_sheets(results: Sequence[BenchmarkResult]) -> list[Sheet]:
+    """One sheet for every table of the paper that the results have a row of."""
+    rows = [row for result in results for row in _rows(result)]
+    return [
+        _sheet(table, [row for row in rows if row.reported.table == table])
+        for table in sorted({r.reported.table for r in rows})
+    ]
+
+
+def benchmark_sheets(results: Sequence[BenchmarkResult]) -> list[Sheet]:
+    """One sheet for every benchmark, with all metrics of its tasks."""
+    return [_all_metrics(result) for result in results]
+
+
+def suite_json(results: Sequence[BenchmarkResult]) -> str:
+    """Everything but the single answers."""
+    return json.dumps([_values(result) for result in results], indent=2)
+
+
+def suite_metrics(results: Sequence[BenchmarkResult]) -> dict[str, float]:
+    """`<benchmark>/<task>/<metric>` for a metric store, with `_low`, `_high` and `_chance`."""
+    metrics = {}
+    for result in results:
+        for task in result.tasks:
+            for name, score in task.scores().items():
+                stem = f"{result.benchmark.config.name}/{task_name(task.task)}/{name}"
+                metrics |= {stem: score.value, f"{stem}_low": score.low, f"{stem}_high": score.high}
+                metrics[f"{stem}_chance"] = score.chance
+    return metrics
+
+
+def suite_csv(results: Sequence[BenchmarkResult]) -> Iterator[tuple[str, ...]]:
+    """Rows of a csv file, the header first; proportions in [0, 1]."""
+    yield ("benchmark", "task", "metric", "value", "low", "high", "chance", "untrained", "items", "complete")
+    for result in results:
+        for number, task in enumerate(result.tasks):
+            before = result.untrained[number].scores() if result.untrained else {}
+            for name, score in task.scores().items():
+                values = (score.value, score.low, score.high, score.chance)
+                earlier = f"{before[name].value:.6f}" if name in before else ""
+                where = (result.benchmark.config.name, task_name(task.task), name)
+                yield (*where, *(f"{value:.6f}" for value in values), earlier, str(len(task.ids)), str(result.complete))
+
+
+def task_name(task: Task) -> str:
+    """`zero_shot_depth`, `text_to_video`, `image+text_to_depth`."""
+    items = "+".join(task.items)
+    return f"{'+'.join(task.queries)}_to_{items}" if task.kind == "retrieval" else f"{task.kind}_{items}"
+
+
+@dataclass(frozen=True)
+class _Row:
+    result: BenchmarkResult
+    task: TaskResult
+    reported: Reported
+    score: Score
+
+    @property
+    def name(self) -> str:
+        """`NYU-D, image + text -> depth`."""
+        task = self.task.task
+        items, queries = " + ".join(task.items), " + ".join(task.queries)
+        if task.kind != "retrieval":
+            return f"{self.result.benchmark.config.title}, {items}"
+        arrow = (items, queries) if self.reported.metric.startswith(REVERSE) else (queries, items)
+        return f"{self.result.benchmark.config.title}, {arrow[0]} -> {arrow[1]}"
+
+
+def _rows(result: BenchmarkResult) -> Iterator[_Row]:
+    for task in result.tasks:
+        scores = task.scores()
+        for reported in task.task.reported:
+            # R@10 of fewer than eleven candidates is not a score.
+            if reported.metric in scores:
+                yield _Row(result, task, reported, scores[reported.metric])
+
+
+def _sheet(table: int, rows: Sequence[_Row]) -> Sheet:
+    methods = list(dict.fromkeys(name for row in rows for name in row.reported.figures))
+    others = [name for name in methods if name != PAPER]
+    columns = ("benchmark", "metric", "ours", PAPER, "difference", *others, "chance", "items")
+    cells = [
+        (
+            row.name,
+            metric_label(row.reported.metric.removeprefix(REVERSE)),
+            _bracketed(score_cell(row.reported.metric, row.score), row.result.complete),
+            _figure(row, PAPER),
+            _difference(row),
+            *(_figure(row, name) for name in others),
+            score_number(row.reported.metric, row.score.chance),
+            f"{len(row.task.ids):,}",
+        )
+        for row in rows
+    ]
+    notes = ["[95 % interval]; difference: ours less the paper's"]
+    if not all(row.result.complete for row in rows):
+        notes.append("(in brackets): not all of the published items")
+    notes += dict.fromkeys(f"{row.name}: {row.reported.note}" for row in rows if row.reported.note)
+    return Sheet(_TITLES.get(table, f"Table {table}"), "; ".join(notes), columns, cells)
+
+
+def _all_metrics(result: BenchmarkResult) -> Sheet:
+    config = result.benchmark.config
+    rows = []
+    for number, task in enumerate(result.tasks):
+        before = result.untrained[number].scores() if result.untrained else {}
+        for name, score in task.scores().items():
+            label = metric_label(name.removeprefix(REVERSE))
+            direction = task_name(task.task) + (", reverse" if name.startswith(REVERSE) else "")
+            cell, earlier = score_cell(name, score), score_cell(name, before.get(name))
+            rows.append(
+                (direction, label, _bracketed(cell, result.complete), earlier, score_number(name, score.chance))
+            )
+    items = max(len(task.ids) for task in result.tasks)
+    published = "" if config.num_items is None else f" of {config.num_items:,} published"
+    note = f"{items:,} items{published}, split {config.split}; [95 % interval]"
+    if result.missing:
+        name, cause = result.missing[0]
+        note += f"; {len(result.missing)} items are missing, the first {name}: {cause}"
+    return Sheet(config.title, note, ("task", "metric", "encoder", "untrained encoder", "chance"), rows)
+
+
+def _bracketed(cell: str, complete: bool) -> str:
+    return cell if complete else f"({cell})"
+
+
+def _figure(row: _Row, method: str) -> str:
+    value = row.reported.figures.get(method)
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _difference(row: _Row) -> str:
+    published = row.reported.figures.get(PAPER)
+    if published is None:
+        return "-"
+    ours = row.score.value if row.reported.metric.endswith("_rank") else 100 * row.score.value
+    return f"{ours - published:+.1f}"
+
+
+def _values(result: BenchmarkResult) -> dict[str, object]:
+    def scored(tasks: Sequence[TaskResult]) -> dict[str, object]:
+        return {
+            task_name(task.task): {
+                "items": len(task.ids),
+                "scores": {name: asdict(score) for name, score in task.scores().items()},
+            }
+            for task in tasks
+        }
+
+    return {
+        "benchmark": result.benchmark.config.name,
+        "complete": result.complete,
+        "missing": dict(result.missing),
+        "tasks": scored(result.tasks),
+        "untrained": scored(result.untrained) or None,
+    }
