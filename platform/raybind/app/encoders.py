@@ -10,12 +10,14 @@ from raybind import __version__
 from raybind.app.console import console
 from raybind.app.evaluate import find_checkpoint, is_directory
 from raybind.app.shard_progress import ShardProgress
-from raybind.config.data import DataConfig
+from raybind.config.benchmark import Views
+from raybind.config.data import DataConfig, PreprocessConfig
 from raybind.config.evaluate import EvaluateConfig
 from raybind.config.model import ModelConfig
 from raybind.config.train import TrainConfig
 from raybind.data.manifest import SplitIndex
 from raybind.data.storage import open_storage
+from raybind.evaluation.benchmark import fuse, views_of
 from raybind.evaluation.embedding_cache import EmbeddingCache
 from raybind.evaluation.items import EmbeddedItems, EncodeTexts
 from raybind.integrations.ray_cluster import connect
@@ -88,13 +90,21 @@ class Embeddings:
         self._workers = config.workers
         self._cache = EmbeddingCache(open_storage(config.embeddings)) if config.embeddings is not None else None
 
-    def items(self, encoder: Encoder, index: SplitIndex, data: DataConfig) -> EmbeddedItems:
-        """All items of a split, in its order. Raises: DataError: one cannot be read; names it."""
-        if self._cache is None:
-            return self._embed(encoder, index, data)
-        depends_on = (encoder.fingerprint, index.digest, index.split, data.text_source)
-        preprocess = encoder.trained.preprocess.model_dump_json()
-        return self._cache.items((*depends_on, preprocess), lambda: self._embed(encoder, index, data))
+    def items(
+        self, encoder: Encoder, index: SplitIndex, data: DataConfig, views: Views | None = None
+    ) -> EmbeddedItems:
+        """All items of a split, in its order.
+
+        Args:
+            views: of each item, whose embeddings are joined; None is the one of the encoder's own preprocessing.
+        Raises: DataError: an item cannot be read; names it.
+        """
+        own = encoder.trained.preprocess
+        seen = [
+            self._items(encoder, index, data, preprocess)
+            for preprocess in (views_of(own, views) if views is not None else (own,))
+        ]
+        return EmbeddedItems(seen[0].items, fuse([one.embeddings for one in seen]))
 
     def texts(self, encoder: Encoder) -> EncodeTexts:
         """The language encoder's function."""
@@ -105,10 +115,19 @@ class Embeddings:
         encode = remembering(text_encoder(language.to(device), tokenizer, device))
         return self._cache.texts(encoder.language_fingerprint, encode) if self._cache is not None else encode
 
-    def _embed(self, encoder: Encoder, index: SplitIndex, data: DataConfig) -> EmbeddedItems:
+    def _items(
+        self, encoder: Encoder, index: SplitIndex, data: DataConfig, preprocess: PreprocessConfig
+    ) -> EmbeddedItems:
+        trained = replace(encoder.trained, preprocess=preprocess)
+        if self._cache is None:
+            return self._embed(trained, index, data)
+        depends_on = (encoder.fingerprint, index.digest, index.split, data.text_source, preprocess.model_dump_json())
+        return self._cache.items(depends_on, lambda: self._embed(trained, index, data))
+
+    def _embed(self, trained: TrainedEncoder, index: SplitIndex, data: DataConfig) -> EmbeddedItems:
         connect()
         check_resources(self._workers)
-        parts = embed_split(encoder.trained, index, data, self._workers)
+        parts = embed_split(trained, index, data, self._workers)
         num_parts = -(-len(index) // self._workers.batch_size)
         shown = ShardProgress(console, f"{index.modality}: embedded", "items", "batches").show(
             parts, num_parts, lambda part: len(part.items)

@@ -8,7 +8,7 @@ from pathlib import Path
 from raybind.app.console import console
 from raybind.app.encoders import Embeddings, Encoder, open_encoder
 from raybind.app.tracked_run import run_of
-from raybind.config.benchmark import Benchmark
+from raybind.config.benchmark import BENCHMARK_FILE, Benchmark
 from raybind.config.data import DataConfig
 from raybind.config.evaluate import EvaluateConfig
 from raybind.construction.pack_report import read_report
@@ -19,6 +19,7 @@ from raybind.evaluation.benchmark import TaskResult, run_task
 from raybind.evaluation.items import EmbeddedItems
 from raybind.evaluation.paper_tables import (
     BenchmarkResult,
+    Missing,
     benchmark_sheets,
     paper_sheets,
     suite_csv,
@@ -26,8 +27,6 @@ from raybind.evaluation.paper_tables import (
     suite_metrics,
 )
 from raybind.evaluation.sheet import sheet_table, sheets_markdown
-
-BENCHMARK_FILE = "benchmark.json"
 
 
 def run(config: EvaluateConfig) -> None:
@@ -80,13 +79,13 @@ def _evaluate(
     bound = [task for task in tasks if set(task.modalities) <= set(before)]
     untrained = _results(benchmark, storage, before, embeddings) if len(bound) == len(tasks) else ()
     report = read_report(storage)
-    missing = {
-        failed.id: failed.cause
+    missing = tuple(
+        Missing(failed.id, failed.modality, failed.cause)
         for name in benchmark.config.modalities
         if name in report.modalities
         for failed in report.modalities[name].failed
-    }
-    return BenchmarkResult(benchmark, trained, untrained, tuple(sorted(missing.items())))
+    )
+    return BenchmarkResult(benchmark, trained, untrained, missing)
 
 
 def _results(
@@ -96,7 +95,8 @@ def _results(
     for name in benchmark.config.modalities:
         index = read_split(storage, name, benchmark.config.split)
         data = DataConfig(root=storage.root, modality=name, text_source="caption")
-        embedded[name] = embeddings.items(encoders[name], index, data)
+        views = benchmark.config.views if name == "video" else None
+        embedded[name] = embeddings.items(encoders[name], index, data, views)
     encode_texts = embeddings.texts(encoders[benchmark.config.modalities[0]])
     return tuple(run_task(task, benchmark, embedded, encode_texts) for task in benchmark.config.tasks)
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from raybind.app.cli import run_job
 from raybind.app.pack_console import print_summary
 from raybind.app.shard_progress import ShardProgress
-from raybind.config.pack import PackConfig
+from raybind.config.pack import PackConfig, ShardsConfig
 from raybind.construction.pack_chunk import ChunkPacker
 from raybind.construction.pack_plan import PackPlan, make_plan
 from raybind.construction.pack_report import REPORT_NAME, read_report
@@ -28,7 +28,7 @@ A packing that was stopped goes on where it was when the same command is run aga
 
 
 @dataclass(frozen=True)
-class _Job:
+class PackingJob:
     """A packing job whose configuration has been found to work here."""
 
     source: Source
@@ -40,7 +40,7 @@ class _Job:
 
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line. Returns: the process exit code."""
-    checked: list[_Job] = []
+    checked: list[PackingJob] = []
     return run_job(
         "Pack media and their texts into shards for training.",
         PackConfig,
@@ -51,23 +51,32 @@ def main(argv: list[str] | None = None) -> int:
     )
 
 
-def _check(config: PackConfig) -> _Job:
-    source, root = open_source(config), open_storage(config.output)
+def _check(config: PackConfig) -> PackingJob:
+    return check_packing(open_source(config), open_storage(config.output), config)
+
+
+def check_packing(source: Source, root: Storage, config: ShardsConfig) -> PackingJob:
+    """List a source and look at the output. Raises: ConfigError."""
     plan = make_plan(source, config.modalities, config.samples_per_shard)
-    return _Job(source, root, plan, check_output(root, plan, config.overwrite))
+    return PackingJob(source, root, plan, check_output(root, plan, config.overwrite))
 
 
-def _run(config: PackConfig, job: _Job) -> None:
-    console = Console()
+def run_packing(console: Console, config: ShardsConfig, job: PackingJob) -> None:
+    """Pack what is left to pack, and say what was packed. Raises: RayBindError."""
     if job.modalities:
         _pack(console, config, job)
     else:
-        console.print(f"{config.output} is complete already; overwrite=true packs it again", soft_wrap=True)
+        console.print(f"{job.root.root} is complete already; overwrite=true packs it again", soft_wrap=True)
     print_summary(console, read_report(job.root), job.plan.modalities)
+
+
+def _run(config: PackConfig, job: PackingJob) -> None:
+    console = Console()
+    run_packing(console, config, job)
     console.print(f"Shards and {REPORT_NAME} are in {config.output}", soft_wrap=True)
 
 
-def _pack(console: Console, config: PackConfig, job: _Job) -> None:
+def _pack(console: Console, config: ShardsConfig, job: PackingJob) -> None:
     discard_stale(job.root, job.plan, job.modalities)
     packed = finished_shards(job.root, job.plan, job.modalities)
     work = remaining_work(job.plan, job.modalities, packed)

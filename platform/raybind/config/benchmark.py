@@ -12,6 +12,9 @@ from raybind.config.base import Config
 from raybind.config.benchmark_source import SourceFormat
 from raybind.config.data import PromptTemplate
 
+BENCHMARK_FILE = "benchmark.json"
+"""Name of the file that holds a `Benchmark`."""
+
 TEXT = "text"
 """In the place of a modality: an item's first caption, or its class where it has none."""
 
@@ -62,7 +65,7 @@ class Task(Config):
 
 
 class Views(Config):
-    """Views of one video whose embeddings are averaged (multi-view testing)."""
+    """Views of one video whose unit vectors are averaged (multi-view testing)."""
 
     clips: int = Field(default=1, ge=1)
     """Stretches of equal length, one after the other; each gives one clip of frames."""

@@ -24,11 +24,21 @@ class VideoConfig(Config):
 
     num_frames: int = Field(default=8, ge=1)
     """Frames T of a clip, evenly spaced from its first to its last (Table 12: 8; CLIP4Clip 12)."""
+    stretch: tuple[int, int] = (0, 1)
+    """Which of how many equal stretches of a file the frames are from, counted from 0 (multi-view testing); the clip is
+    the whole file by default."""
     flip: bool = False
     """Mirror a clip with probability 0.5 in training. The official code always does, at evaluation too; ours never
     does at evaluation, and by default not in training, because captions say left and right."""
     max_frames: int = Field(default=18_000, ge=1)
     """Frames a file may have, ten minutes at 30 a second: all are decoded to reach those that are looked at."""
+
+    @field_validator("stretch")
+    @classmethod
+    def _one_of_them(cls, stretch: tuple[int, int]) -> tuple[int, int]:
+        if not 0 <= stretch[0] < stretch[1]:
+            raise ValueError(f"stretch {stretch[0]} of {stretch[1]}: the first number counts from 0 and is the smaller")
+        return stretch
 
 
 class InfraredConfig(Config):
@@ -87,6 +97,8 @@ class PreprocessConfig(Config):
     short_edge: int | None = Field(default=None, ge=1)
     """Short edge after resizing, pixels, before the centre crop; null: the encoder's image size, as the official code
     has it for all modalities (the paper's Appendix B resizes depth and infrared to 256 for a crop of 224)."""
+    crop: Literal["centre", "start", "end"] = "centre"
+    """What is kept of the longer edge; start and end are for multi-crop testing."""
     antialias: bool = True
     """Resize with antialiasing. The official code and its published weights go without, so false is the official
     behaviour; ours keeps what a large picture shows from breaking up."""

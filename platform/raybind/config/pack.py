@@ -30,23 +30,15 @@ class SourceConfig(Config):
         return self
 
 
-class PackConfig(Config):
-    """The packing job."""
+class ShardsConfig(Config):
+    """Where shards go and how they are made."""
 
-    source: SourceConfig
-    """What to pack."""
-    tiny_vidal: TinyVidalConfig = TinyVidalConfig()
-    """The synthetic world, for source.kind=tiny_vidal."""
     output: str
     """Root of the shards, a local path or s3://bucket/prefix; a modality goes to <output>/<modality>/."""
     modalities: tuple[str, ...] = ()
     """Modalities to pack (video, image, depth, infrared, audio); none named means all that the source has."""
     samples_per_shard: int = Field(default=256, ge=1)
     """Samples of the source per shard number; shard N of every modality holds the same stretch of the source."""
-    seed: int = 0
-    """Seed of the train/val split, for samples whose source names no split."""
-    val_fraction: float = Field(default=0.01, ge=0, lt=1)
-    """Share of the samples without a split that go to val, drawn by a hash of (seed, id)."""
     overwrite: bool = False
     """Pack again a modality that is already complete at the output; its shards are replaced."""
     num_cpus: float = Field(default=1.0, gt=0)
@@ -58,3 +50,16 @@ class PackConfig(Config):
         if len(set(modalities)) < len(modalities):
             raise ValueError("a modality is named twice")
         return modalities
+
+
+class PackConfig(ShardsConfig):
+    """The packing job."""
+
+    source: SourceConfig
+    """What to pack."""
+    tiny_vidal: TinyVidalConfig = TinyVidalConfig()
+    """The synthetic world, for source.kind=tiny_vidal."""
+    seed: int = 0
+    """Seed of the train/val split, for samples whose source names no split."""
+    val_fraction: float = Field(default=0.01, ge=0, lt=1)
+    """Share of the samples without a split that go to val, drawn by a hash of (seed, id)."""

@@ -10,8 +10,12 @@ from raybind.data.sample import MAX_KEY_FRAMES, MediaFile, UnpackableSample
 from raybind.errors import DataError
 from raybind.modalities import get_modality
 
-_KNOWN_TYPES = ("png", "jpg", "tif", "mp4", "wav", "flac", "ogg", "mp3")
+_KNOWN_TYPES = ("png", "jpg", "tif", "mp4", "webm", "mkv", "avi", "wav", "flac", "ogg", "mp3")
 """What `detect_type` tells apart. A modality that stores another type checks it in its own `check_header`."""
+
+_RIFF_TYPES = {b"WAVE": "wav", b"AVI ": "avi"}
+_EBML_HEADER = 64
+"""Bytes in which a Matroska file names its kind (RFC 8794, 11.2)."""
 
 
 def media_types(modality: str) -> tuple[str, ...]:
@@ -50,8 +54,10 @@ def detect_type(data: bytes) -> str | None:
         return "tif"
     if data[4:8] == b"ftyp":
         return "m4a" if data[8:11] == b"M4A" else "mp4"
-    if data.startswith(b"RIFF") and data[8:12] == b"WAVE":
-        return "wav"
+    if data.startswith(b"RIFF") and data[8:12] in _RIFF_TYPES:
+        return _RIFF_TYPES[data[8:12]]
+    if data.startswith(b"\x1a\x45\xdf\xa3"):
+        return "webm" if b"webm" in data[:_EBML_HEADER] else "mkv"
     if data.startswith(b"fLaC"):
         return "flac"
     if data.startswith(b"OggS"):

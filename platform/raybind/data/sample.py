@@ -5,7 +5,7 @@ In a shard `<root>/<modality>/<split>-NNNNNN.tar` a sample is the run of tar mem
 
 | modality | members                                                                              |
 |----------|--------------------------------------------------------------------------------------|
-| video    | `<id>.mp4`                                                                           |
+| video    | `<id>.mp4`, `.webm`, `.mkv` or `.avi`                                                |
 | image    | `<id>.jpg` or `<id>.png`                                                             |
 | depth    | `<id>.0.png` .. `<id>.7.png`: 16-bit greyscale, millimetres, 0 = missing; key frame i |
 | infrared | `<id>.0.jpg` .. `<id>.7.jpg`, `.png` or `.tif`: key frame i                          |
@@ -57,6 +57,8 @@ class SampleMetadata(BaseModel):
     texts: Texts = Texts()
     labels: dict[str, str] = {}
     """Class name by label set, e.g. `{"scene": "bedroom"}`; class names are phrases a prompt can take."""
+    classes: tuple[str, ...] = ()
+    """All class names of a sample that may have several, as a benchmark's do."""
     source: str | None = None
     license: str | None = None
 

@@ -8,6 +8,7 @@ Legend: N items, D embedding.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raybind.config.benchmark import TEXT, Benchmark, Task
+from raybind.config.benchmark import TEXT, Benchmark, Task, Views
+from raybind.config.data import PreprocessConfig
 from raybind.errors import DataError
-from raybind.evaluation.items import DEFAULT_LABEL_SET, EmbeddedItems, EncodeTexts, Item
+from raybind.evaluation.items import EmbeddedItems, EncodeTexts, Item
 from raybind.evaluation.metrics import Score
 from raybind.evaluation.multi_label import MultiLabelResult, classify_multi_label
 from raybind.evaluation.prompts import class_embeddings
@@ -37,6 +39,8 @@ class TaskResult:
     task: Task
     ids: tuple[str, ...]
     """Of the items that took part."""
+    num_there: int
+    """Items that a sample was drawn of; all of them where the task draws none."""
     found: ClassificationResult | MultiLabelResult | RetrievalResult
 
     def scores(self) -> dict[str, Score]:
@@ -58,7 +62,8 @@ def run_task(
         encode_texts: of the language encoder that all modalities are bound to.
     Raises: DataError: no item takes part, or one lacks the label or caption that is asked for.
     """
-    ids = taking_part(task, embedded)
+    there = _having_all(task, embedded)
+    ids = _sampled(there, task.sample)
     if not ids:
         raise DataError(
             f"{benchmark.config.name}: no item has {' and '.join(task.modalities)}; prepare the benchmark again with "
@@ -71,24 +76,25 @@ def run_task(
     templates = _templates(task, benchmark)
     if task.kind == "retrieval":
         queries, item_of_query = _queries(task, items, vectors, templates, encode_texts)
-        return TaskResult(task, ids, retrieve_as_published(fused, queries, item_of_query))
+        return TaskResult(task, ids, len(there), retrieve_as_published(fused, queries, item_of_query))
     names = benchmark.class_names
     classes = class_embeddings(names, templates, encode_texts)
     carried = _carried(items, names)
     if task.kind == "multi_label":
-        return TaskResult(task, ids, classify_multi_label(fused, classes, carried, names))
-    return TaskResult(task, ids, classify(fused, classes, _only_class(items, carried), names))
+        return TaskResult(task, ids, len(there), classify_multi_label(fused, classes, carried, names))
+    return TaskResult(task, ids, len(there), classify(fused, classes, _only_class(items, carried), names))
 
 
-def taking_part(task: Task, embedded: Mapping[str, EmbeddedItems]) -> tuple[str, ...]:
-    """The ids of a task's items, in the order of its first modality."""
-    order = [item.id for item in embedded[task.items[0]].items]
-    common = set.intersection(*({item.id for item in embedded[name].items} for name in task.modalities))
-    ids = [name for name in order if name in common]
-    if task.sample < 1:
-        drawn = set(sorted(ids, key=_hash)[: max(1, round(task.sample * len(ids)))])
-        ids = [name for name in ids if name in drawn]
-    return tuple(ids)
+def views_of(preprocess: PreprocessConfig, views: Views) -> tuple[PreprocessConfig, ...]:
+    """Preprocessing of each view of a video; their embeddings are joined by `fuse`."""
+    crops = ("centre",) if views.crops == 1 else ("start", "centre", "end")
+    return tuple(
+        preprocess.model_copy(
+            update={"crop": crop, "video": preprocess.video.model_copy(update={"stretch": (clip, views.clips)})}
+        )
+        for clip in range(views.clips)
+        for crop in crops
+    )
 
 
 def fuse(embeddings: Sequence[Tensor]) -> Tensor:
@@ -96,6 +102,18 @@ def fuse(embeddings: Sequence[Tensor]) -> Tensor:
     if len(embeddings) == 1:
         return embeddings[0]
     return torch.nn.functional.normalize(torch.stack(list(embeddings)).double().sum(dim=0), dim=-1).float()
+
+
+def _having_all(task: Task, embedded: Mapping[str, EmbeddedItems]) -> tuple[str, ...]:
+    """The ids of items that have all modalities of a task, in the order of its first."""
+    common = set.intersection(*({item.id for item in embedded[name].items} for name in task.modalities))
+    return tuple(item.id for item in embedded[task.items[0]].items if item.id in common)
+
+
+def _sampled(ids: tuple[str, ...], share: float) -> tuple[str, ...]:
+    """A share of the ids, drawn by a hash of each: the same ones whatever their order."""
+    drawn = set(sorted(ids, key=_hash)[: math.ceil(share * len(ids))])
+    return tuple(name for name in ids if name in drawn)
 
 
 def _queries(
@@ -129,10 +147,9 @@ def _captions(item: Item) -> tuple[str, ...]:
 
 
 def _classes(item: Item) -> tuple[str, ...]:
-    found = item.labels.get(DEFAULT_LABEL_SET)
-    if not found:
+    if not item.classes:
         raise DataError(f"item {item.id} has no class")
-    return (found,) if isinstance(found, str) else tuple(found)
+    return item.classes
 
 
 def _carried(items: Sequence[Item], names: Sequence[str]) -> np.ndarray:

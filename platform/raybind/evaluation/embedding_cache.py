@@ -1,6 +1,6 @@
 """Embeddings of items and texts, kept so that a further metric, figure or table costs nothing.
 
-    <folder>/items-<key>.parquet     id, item (JSON: captions and labels), embedding (float32, little-endian)
+    <folder>/items-<key>.parquet     item (JSON: id, captions, labels, classes), embedding (float32, little-endian)
     <folder>/texts-<key>.npy         (T, D) float32, in the order of the texts
 
 A key names all that the embeddings depend on - weights, data, preprocessing, texts -, so those of another encoder or of
@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -30,8 +30,7 @@ def items_table(embedded: EmbeddedItems) -> pa.Table:
     rows = embedded.embeddings.numpy().astype("<f4")
     return pa.table(
         {
-            "id": [item.id for item in embedded.items],
-            "item": [json.dumps({"captions": item.captions, "labels": item.labels}) for item in embedded.items],
+            "item": [json.dumps(asdict(item)) for item in embedded.items],
             "embedding": pa.array([row.tobytes() for row in rows], pa.binary()),
         }
     )
@@ -39,9 +38,8 @@ def items_table(embedded: EmbeddedItems) -> pa.Table:
 
 def table_items(table: pa.Table) -> EmbeddedItems:
     """Rows as items."""
-    ids, texts, rows = (table[name].to_pylist() for name in ("id", "item", "embedding"))
-    known = [json.loads(text) for text in texts]
-    items = tuple(Item(name, tuple(k["captions"]), k["labels"]) for name, k in zip(ids, known, strict=True))
+    known, rows = [json.loads(text) for text in table["item"].to_pylist()], table["embedding"].to_pylist()
+    items = tuple(Item(k["id"], tuple(k["captions"]), k["labels"], tuple(k["classes"])) for k in known)
     return EmbeddedItems(items, torch.from_numpy(np.stack([np.frombuffer(row, "<f4") for row in rows]).copy()))
 
 

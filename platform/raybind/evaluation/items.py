@@ -30,6 +30,7 @@ class Item:
     id: str
     captions: tuple[str, ...]
     labels: dict[str, str]
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def read_items(reader: SampleReader, numbers: Sequence[int], batch_size: int) ->
     """
     for first in range(0, len(numbers), batch_size):
         decoded = reader.read_many(numbers[first : first + batch_size])
-        items = tuple(Item(d.metadata.id, d.texts, d.metadata.labels) for d in decoded)
+        items = tuple(Item(d.metadata.id, d.texts, d.metadata.labels, d.metadata.classes) for d in decoded)
         yield ItemBatch(items, np.stack([d.pixel_values for d in decoded]))
 
 

@@ -13,6 +13,7 @@ from raybind.evaluation.benchmark import REVERSE, TaskResult
 from raybind.evaluation.metrics import Score
 from raybind.evaluation.report import metric_label, score_cell, score_number
 from raybind.evaluation.sheet import Sheet
+from raybind.modalities.media.sound import NO_SOUND
 
 PAPER = "LanguageBind"
 """Whose figures ours are compared with."""
@@ -29,6 +30,15 @@ _TITLES = {
 
 
 @dataclass(frozen=True)
+class Missing:
+    """One modality of one item that could not be prepared."""
+
+    id: str
+    modality: str
+    cause: str
+
+
+@dataclass(frozen=True)
 class BenchmarkResult:
     """What an encoder reached on a benchmark."""
 
@@ -36,15 +46,21 @@ class BenchmarkResult:
     tasks: tuple[TaskResult, ...]
     untrained: tuple[TaskResult, ...] = ()
     """The same tasks before training."""
-    missing: tuple[tuple[str, str], ...] = ()
-    """Items that could not be prepared, each with its cause."""
+    missing: tuple[Missing, ...] = ()
 
-    @property
-    def complete(self) -> bool:
+    def missing_in(self, task: Task) -> tuple[Missing, ...]:
+        """What a task should have had; not what by its nature has no sound."""
+        return tuple(one for one in self.missing if one.modality in task.modalities and not _is_silent(one, task))
+
+    def complete(self, found: TaskResult) -> bool:
         """Whether every published item took part."""
-        expected = self.benchmark.config.num_items
-        found = max(len(result.ids) / result.task.sample for result in self.tasks)
-        return not self.missing and (expected is None or round(found) >= expected)
+        published = self.benchmark.config.num_items or 0
+        silent = {one.id for one in self.missing if _is_silent(one, found.task)}
+        return not self.missing_in(found.task) and found.num_there >= published - len(silent)
+
+
+def _is_silent(one: Missing, task: Task) -> bool:
+    return one.cause == NO_SOUND and one.modality in task.requires
 
 
 def paper_sheets(results: Sequence[BenchmarkResult]) -> list[Sheet]:
@@ -88,7 +104,7 @@ def suite_csv(results: Sequence[BenchmarkResult]) -> Iterator[tuple[str, ...]]:
                 values = (score.value, score.low, score.high, score.chance)
                 earlier = f"{before[name].value:.6f}" if name in before else ""
                 where = (result.benchmark.config.name, task_name(task.task), name)
-                yield (*where, *(f"{value:.6f}" for value in values), earlier, str(len(task.ids)), str(result.complete))
+                yield (*where, *(f"{value:.6f}" for value in values), earlier, str(len(task.ids)), str(result.complete(task)))
 
 
 def task_name(task: Task) -> str:
@@ -132,7 +148,7 @@ def _sheet(table: int, rows: Sequence[_Row]) -> Sheet:
         (
             row.name,
             metric_label(row.reported.metric.removeprefix(REVERSE)),
-            _bracketed(score_cell(row.reported.metric, row.score), row.result.complete),
+            _bracketed(score_cell(row.reported.metric, row.score), row.result.complete(row.task)),
             _figure(row, PAPER),
             _difference(row),
             *(_figure(row, name) for name in others),
@@ -142,7 +158,7 @@ def _sheet(table: int, rows: Sequence[_Row]) -> Sheet:
         for row in rows
     ]
     notes = ["[95 % interval]; difference: ours less the paper's"]
-    if not all(row.result.complete for row in rows):
+    if not all(row.result.complete(row.task) for row in rows):
         notes.append("(in brackets): not all of the published items")
     notes += dict.fromkeys(f"{row.name}: {row.reported.note}" for row in rows if row.reported.note)
     return Sheet(_TITLES.get(table, f"Table {table}"), "; ".join(notes), columns, cells)
@@ -158,14 +174,14 @@ def _all_metrics(result: BenchmarkResult) -> Sheet:
             direction = task_name(task.task) + (", reverse" if name.startswith(REVERSE) else "")
             cell, earlier = score_cell(name, score), score_cell(name, before.get(name))
             rows.append(
-                (direction, label, _bracketed(cell, result.complete), earlier, score_number(name, score.chance))
+                (direction, label, _bracketed(cell, result.complete(task)), earlier, score_number(name, score.chance))
             )
     items = max(len(task.ids) for task in result.tasks)
     published = "" if config.num_items is None else f" of {config.num_items:,} published"
     note = f"{items:,} items{published}, split {config.split}; [95 % interval]"
-    if result.missing:
-        name, cause = result.missing[0]
-        note += f"; {len(result.missing)} items are missing, the first {name}: {cause}"
+    if missing := sorted({one.id: one for task in result.tasks for one in result.missing_in(task.task)}.items()):
+        name, one = missing[0]
+        note += f"; (in brackets): {len(missing)} items are missing, the first {name}: {one.modality}, {one.cause}"
     return Sheet(config.title, note, ("task", "metric", "encoder", "untrained encoder", "chance"), rows)
 
 
@@ -191,6 +207,7 @@ def _values(result: BenchmarkResult) -> dict[str, object]:
         return {
             task_name(task.task): {
                 "items": len(task.ids),
+                "complete": result.complete(task),
                 "scores": {name: asdict(score) for name, score in task.scores().items()},
             }
             for task in tasks
@@ -198,8 +215,7 @@ def _values(result: BenchmarkResult) -> dict[str, object]:
 
     return {
         "benchmark": result.benchmark.config.name,
-        "complete": result.complete,
-        "missing": dict(result.missing),
+        "missing": [asdict(one) for one in result.missing],
         "tasks": scored(result.tasks),
         "untrained": scored(result.untrained) or None,
     }

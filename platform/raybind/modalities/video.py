@@ -22,7 +22,7 @@ class Video(Modality):
     """
 
     name = "video"
-    file_types = ("mp4",)
+    file_types = ("mp4", "webm", "mkv", "avi")
     photo_words = "video"
 
     def decode(self, media: bytes, config: PreprocessConfig) -> np.ndarray:

@@ -17,9 +17,16 @@ from raybind.modalities.media.whole import check_whole
 UNDECODABLE = "undecodable media"
 
 
-def frame_numbers(num_frames_there: int, num_frames: int) -> np.ndarray:
-    """(num_frames,) int64: evenly spaced from the first to the last, rounded down (official code)."""
-    return np.linspace(0, num_frames_there - 1, num_frames, dtype=int)
+def frame_numbers(num_frames_there: int, num_frames: int, stretch: tuple[int, int] = (0, 1)) -> np.ndarray:
+    """(num_frames,) int64: evenly spaced from the first to the last of a stretch, rounded down (official code).
+
+    Args:
+        stretch: which of how many equal stretches, from 0.
+    """
+    number, parts = stretch
+    first = num_frames_there * number // parts
+    last = max(first, num_frames_there * (number + 1) // parts - 1)
+    return np.linspace(first, last, num_frames, dtype=int)
 
 
 def read_frames(media: bytes, config: PreprocessConfig) -> Iterator[np.ndarray]:
@@ -33,7 +40,9 @@ def read_frames(media: bytes, config: PreprocessConfig) -> Iterator[np.ndarray]:
     """
     check_whole(media)
     try:
-        numbers = frame_numbers(_count_frames(media, config), config.video.num_frames).tolist()
+        numbers = frame_numbers(
+            _count_frames(media, config), config.video.num_frames, config.video.stretch
+        ).tolist()
         yield from _decode(media, numbers, config)
     except (FFmpegError, MemoryError) as error:
         raise DataError(f"not a readable video: {error}", cause=UNDECODABLE) from None

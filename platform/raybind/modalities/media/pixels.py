@@ -64,7 +64,7 @@ def full_range(content: np.ndarray) -> float:
 def resize_and_crop(
     pixels_CHW: Tensor, shape: InputShape, config: PreprocessConfig, mode: Literal["bicubic", "bilinear"]
 ) -> Tensor:
-    """Resize the short edge, the long one in proportion and rounded down, then cut out the centre.
+    """Resize the short edge, the long one in proportion and rounded down, then cut out what `config.crop` says.
 
     Returns: (C, shape.height, shape.width).
     Raises: DataError: the picture is so long and thin that resizing it would take far more memory than the picture.
@@ -80,5 +80,9 @@ def resize_and_crop(
     size = (short_edge * height // shortest, short_edge * width // shortest)
     if size != (height, width):
         pixels_CHW = F.interpolate(pixels_CHW[None], size, mode=mode, antialias=config.antialias)[0]
-    top, left = (round((length - wanted) / 2) for length, wanted in zip(size, (shape.height, shape.width), strict=True))
+    left_over = (size[0] - shape.height, size[1] - shape.width)
+    top, left = (round(pixels / 2) for pixels in left_over)
+    if config.crop != "centre":
+        share = 0 if config.crop == "start" else 1
+        top, left = (share * left_over[0], left) if height > width else (top, share * left_over[1])
     return pixels_CHW[:, top : top + shape.height, left : left + shape.width]

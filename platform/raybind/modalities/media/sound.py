@@ -1,7 +1,7 @@
 """Samples of a sound file, bounded in number."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import av
 import numpy as np
@@ -9,8 +9,11 @@ import soundfile
 from av.error import FFmpegError
 
 from raybind.errors import DataError
-from raybind.modalities.media.clips import UNDECODABLE
+from raybind.modalities.media.clips import UNDECODABLE, container_format
 from raybind.modalities.media.whole import CUT_SHORT, check_whole
+
+NO_SOUND = "no sound"
+"""Cause of a file's being refused that has no sound track, or an empty one."""
 
 _SOUNDFILE_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3")
 _BLOCK_SAMPLES = 2**20
@@ -25,7 +28,22 @@ def read_sound(media: bytes, max_samples: int) -> tuple[np.ndarray, int]:
     Raises: DataError: the file is no sound, damaged, longer than the limit, or has values that are not finite.
     """
     check_whole(media)
-    read = _read_mp4 if media[4:8] == b"ftyp" else _read_soundfile
+    return _checked(_read_container if media[4:8] == b"ftyp" else _read_soundfile, media, max_samples)
+
+
+def read_sound_track(media: bytes, max_samples: int) -> tuple[np.ndarray, int]:
+    """Decode the first sound track of a mp4, mov, webm, mkv or avi file.
+
+    Returns: as `read_sound`.
+    Raises: DataError: as `read_sound`; its cause is `NO_SOUND` where there is none.
+    """
+    check_whole(media)
+    return _checked(_read_container, media, max_samples)
+
+
+def _checked(
+    read: Callable[[bytes, int], tuple[np.ndarray, int]], media: bytes, max_samples: int
+) -> tuple[np.ndarray, int]:
     try:
         waveform, rate = read(media, max_samples)
     except (soundfile.SoundFileError, FFmpegError, MemoryError) as error:
@@ -51,10 +69,10 @@ def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
         yield block.T
 
 
-def _read_mp4(media: bytes, max_samples: int) -> tuple[np.ndarray, int]:
-    with av.open(io.BytesIO(media), "r", format="mp4") as container:
+def _read_container(media: bytes, max_samples: int) -> tuple[np.ndarray, int]:
+    with av.open(io.BytesIO(media), "r", format=container_format(media)) as container:
         if not container.streams.audio or container.streams.audio[0].codec_context is None:
-            raise DataError("the file has no sound that can be decoded", cause="no sound")
+            raise DataError("the file has no sound that can be decoded", cause=NO_SOUND)
         stream = container.streams.audio[0]
         to_float = av.AudioResampler(format="fltp")
         blocks = (block.to_ndarray() for frame in container.decode(stream) for block in to_float.resample(frame))
@@ -74,7 +92,7 @@ def _joined(blocks: Iterator[np.ndarray], max_samples: int) -> np.ndarray:
             )
         kept.append(block)
     if num_samples == 0:
-        raise DataError("the file holds no sound", cause="no sound")
+        raise DataError("the file holds no sound", cause=NO_SOUND)
     if len({len(block) for block in kept}) > 1:
         raise DataError("the number of channels changes within the file", cause=UNDECODABLE)
     return np.concatenate(kept, axis=1)
