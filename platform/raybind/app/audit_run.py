@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from rich import filesize
 
 from raybind.app.audit import indices
-from raybind.app.console import console
+from raybind.app.console import console, show_sheet
 from raybind.app.shard_progress import ShardProgress
 from raybind.config.audit import AuditConfig
 from raybind.data.audit import VIEWS, AuditReport, report
 from raybind.data.faults import BadSample, to_jsonl
 from raybind.data.storage import open_storage
-from raybind.evaluation.sheet import Sheet, sheet_table, sheets_markdown
+from raybind.evaluation.sheet import Sheet, sheets_markdown
 from raybind.integrations.ray_audit import audit_shards
 from raybind.integrations.ray_cluster import connect
 from raybind.modalities import get_modality
@@ -30,7 +30,7 @@ def run(config: AuditConfig) -> None:
     bad = [sample for shard in shards for sample in shard.bad]
     sheets = _sheets(found, bad)
     for sheet in sheets:
-        console.print(sheet_table(sheet))
+        show_sheet(sheet)
     output = open_storage(config.output)
     output.write("audit.json", found.model_dump_json(indent=1).encode())
     output.write("audit.md", sheets_markdown(sheets).encode())

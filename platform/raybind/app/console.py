@@ -4,9 +4,25 @@ import time
 from collections.abc import Mapping
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
+from raybind.evaluation.sheet import Sheet, sheet_table
+
 console = Console(highlight=False, soft_wrap=True)
+
+_ANY_WIDTH = 10_000
+"""Columns, where a log has no edge."""
+
+
+def show_sheet(sheet: Sheet) -> None:
+    """Print a table: folded to the width of a terminal; in a log as wide as it is."""
+    table = sheet_table(sheet)
+    if console.is_terminal:
+        console.print(table)
+        return
+    width = Measurement.get(console, console.options.update(max_width=_ANY_WIDTH), table).maximum
+    Console(highlight=False, width=max(console.width, width)).print(table)
 
 
 def show_parameters(table: list[tuple[str, int]]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from raybind.app.cli import run_job
 from raybind.config.embed import EmbedConfig
+from raybind.data.media_headers import type_of_name
 from raybind.errors import ConfigError
 from raybind.modalities import check_modality, get_modality
 
@@ -15,8 +16,6 @@ EXAMPLES = """examples:
 
 A file that cannot be read is left out and listed at the end, with exit code 1; all others are written.
 """
-
-SAME_TYPE = {"jpeg": "jpg", "tiff": "tif"}
 
 
 def main(argv: list[str] | None = None, prog: str | None = None) -> int:
@@ -51,7 +50,7 @@ def files_at(modality: str, place: str) -> list[str]:
         return [place]
     if path.is_dir():
         types = get_modality(modality).file_types
-        files = sorted(str(file) for file in path.rglob("*") if file.is_file() and _type(file) in types)
+        files = sorted(str(file) for file in path.rglob("*") if file.is_file() and type_of_name(file.name) in types)
         wanted = f" of type {', '.join(types)}"
     else:
         files = sorted(file for file in glob.glob(place, recursive=True) if Path(file).is_file())
@@ -59,8 +58,3 @@ def files_at(modality: str, place: str) -> list[str]:
     if not files:
         raise ConfigError(f"media.{modality}: {place!r} holds no file{wanted}; give files, folders or patterns")
     return files
-
-
-def _type(file: Path) -> str:
-    suffix = file.suffix.lower().removeprefix(".")
-    return SAME_TYPE.get(suffix, suffix)

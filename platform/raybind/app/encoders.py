@@ -90,9 +90,7 @@ class Embeddings:
         self._workers = config.workers
         self._cache = EmbeddingCache(open_storage(config.embeddings)) if config.embeddings is not None else None
 
-    def items(
-        self, encoder: Encoder, index: SplitIndex, data: DataConfig, views: Views | None = None
-    ) -> EmbeddedItems:
+    def items(self, encoder: Encoder, index: SplitIndex, data: DataConfig, views: Views | None = None) -> EmbeddedItems:
         """All items of a split, in its order.
 
         Args:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from raybind.app.console import console
+from raybind.app.console import console, show_sheet
 from raybind.app.encoders import Embeddings, Encoder, open_encoder
 from raybind.app.tracked_run import run_of
 from raybind.config.data import DataConfig
@@ -16,8 +16,8 @@ from raybind.evaluation.evaluate import evaluate
 from raybind.evaluation.items import EmbeddedItems
 from raybind.evaluation.overview import Overview, overview, overview_metrics, overview_sheets
 from raybind.evaluation.pictures import confusion_png
-from raybind.evaluation.report import EvaluationResult, to_json, to_markdown, to_metrics, to_tables
-from raybind.evaluation.sheet import sheet_table, sheets_markdown
+from raybind.evaluation.report import EvaluationResult, to_json, to_markdown, to_metrics, to_sheets
+from raybind.evaluation.sheet import sheets_markdown
 from raybind.modalities import get_modality
 from raybind.model.prompts import modality_templates
 
@@ -48,8 +48,8 @@ def _evaluate_encoder(
     before = encoder.untrained() if config.untrained else None
     if before is not None:
         result = dataclasses.replace(result, untrained=_evaluate(before, embeddings, config)[0])
-    for table in to_tables(result):
-        console.print(table)
+    for sheet in to_sheets(result):
+        show_sheet(sheet)
     pictures = _pictures(result)
     if config.output is not None:
         folder = Path(config.output)
@@ -93,7 +93,7 @@ def _base_images(encoder: Encoder, embeddings: Embeddings, config: EvaluateConfi
 def _show_overview(found: Overview, config: EvaluateConfig) -> None:
     sheets = overview_sheets(found)
     for sheet in sheets:
-        console.print(sheet_table(sheet))
+        show_sheet(sheet)
     if config.output is not None:
         folder = Path(config.output)
         (folder / "overview.md").write_text(sheets_markdown(sheets))

@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from raybind.app.console import console
+from raybind.app.console import console, show_sheet
 from raybind.app.encoders import Embeddings, Encoder, open_encoder
 from raybind.app.tracked_run import run_of
 from raybind.config.benchmark import BENCHMARK_FILE, Benchmark
@@ -26,7 +26,7 @@ from raybind.evaluation.paper_tables import (
     suite_json,
     suite_metrics,
 )
-from raybind.evaluation.sheet import sheet_table, sheets_markdown
+from raybind.evaluation.sheet import sheets_markdown
 
 
 def run(config: EvaluateConfig) -> None:
@@ -114,7 +114,7 @@ def _check_one_space(encoders: Mapping[str, Encoder]) -> None:
 def _show(results: Sequence[BenchmarkResult], config: EvaluateConfig, encoder: Encoder) -> None:
     sheets = [*benchmark_sheets(results), *paper_sheets(results)]
     for sheet in sheets:
-        console.print(sheet_table(sheet))
+        show_sheet(sheet)
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows(suite_csv(results))
     files = {"suite.md": sheets_markdown(sheets), "suite.json": suite_json(results), "suite.csv": table.getvalue()}

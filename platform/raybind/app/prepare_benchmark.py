@@ -49,6 +49,7 @@ def _run(config: PrepareBenchmarkConfig, job: PackingJob) -> None:
         f"{benchmark.config.title} is in {job.root.root}; evaluate on it with jobs/evaluate.py "
         f"suite=[{benchmark.config.name}] benchmarks={config.output}",
         soft_wrap=True,
+        markup=False,
     )
 
 

@@ -31,9 +31,9 @@ class Table(Config):
     """A text file of rows; rows of the same id are about the same item."""
 
     file: str
-    form: Literal["csv", "json", "words"]
-    """csv: separated columns. json: a list of objects, or an object of objects whose keys are the column `key`.
-    words: columns separated by white space, of which the last takes the rest of the line."""
+    form: Literal["csv", "json", "jsonl", "words"]
+    """csv: separated columns. json: a list of objects, or an object of objects whose keys are the column `key`. jsonl:
+    an object on each line. words: columns separated by white space, of which the last takes the rest of the line."""
     id: Template
     """Of the item a row is about."""
     columns: tuple[str, ...] | None = None
@@ -60,7 +60,8 @@ class TableFormat(Config):
     tables: tuple[Table, ...] = Field(min_length=1)
     """The first lists the items; the others add texts and classes to those, and their further rows are not read."""
     media: Places
-    """With the columns of an item's first row. Sound may be that of a video file."""
+    """With the columns of an item's first row; an item that lacks those of a modality's places has no such modality.
+    Sound may be that of a video file."""
     paragraph: bool = False
     """Whether all captions of an item are one text (paragraph retrieval), in the order of the rows."""
 

@@ -13,6 +13,9 @@ from raybind.modalities import get_modality
 _KNOWN_TYPES = ("png", "jpg", "tif", "mp4", "webm", "mkv", "avi", "wav", "flac", "ogg", "mp3")
 """What `detect_type` tells apart. A modality that stores another type checks it in its own `check_header`."""
 
+FILE_TYPE_ALIASES = {"jpeg": "jpg", "tiff": "tif", "mov": "mp4", "m4v": "mp4", "3gp": "mp4"}
+"""Suffixes of files as they are found, and what the shard format calls the type."""
+
 _RIFF_TYPES = {b"WAVE": "wav", b"AVI ": "avi"}
 _EBML_HEADER = 64
 """Bytes in which a Matroska file names its kind (RFC 8794, 11.2)."""
@@ -21,6 +24,12 @@ _EBML_HEADER = 64
 def media_types(modality: str) -> tuple[str, ...]:
     """The file types a shard of a modality may hold. Raises: ConfigError: there is no such modality."""
     return get_modality(modality).file_types
+
+
+def type_of_name(name: str) -> str:
+    """The file type that a file's name says, in the words of `Modality.file_types`; empty without a suffix."""
+    suffix = name.rpartition(".")[2].lower() if "." in name else ""
+    return FILE_TYPE_ALIASES.get(suffix, suffix)
 
 
 def has_key_frames(modality: str) -> bool:

@@ -73,8 +73,8 @@ def paper_sheets(results: Sequence[BenchmarkResult]) -> list[Sheet]:
 
 
 def benchmark_sheets(results: Sequence[BenchmarkResult]) -> list[Sheet]:
-    """One sheet for every benchmark, with all metrics of its tasks."""
-    return [_all_metrics(result) for result in results]
+    """One sheet for every task of every benchmark, with all its metrics."""
+    return [_all_metrics(result, number) for result in results for number in range(len(result.tasks))]
 
 
 def suite_json(results: Sequence[BenchmarkResult]) -> str:
@@ -104,7 +104,13 @@ def suite_csv(results: Sequence[BenchmarkResult]) -> Iterator[tuple[str, ...]]:
                 values = (score.value, score.low, score.high, score.chance)
                 earlier = f"{before[name].value:.6f}" if name in before else ""
                 where = (result.benchmark.config.name, task_name(task.task), name)
-                yield (*where, *(f"{value:.6f}" for value in values), earlier, str(len(task.ids)), str(result.complete(task)))
+                yield (
+                    *where,
+                    *(f"{value:.6f}" for value in values),
+                    earlier,
+                    str(len(task.ids)),
+                    str(result.complete(task)),
+                )
 
 
 def task_name(task: Task) -> str:
@@ -124,11 +130,8 @@ class _Row:
     def name(self) -> str:
         """`NYU-D, image + text -> depth`."""
         task = self.task.task
-        items, queries = " + ".join(task.items), " + ".join(task.queries)
-        if task.kind != "retrieval":
-            return f"{self.result.benchmark.config.title}, {items}"
-        arrow = (items, queries) if self.reported.metric.startswith(REVERSE) else (queries, items)
-        return f"{self.result.benchmark.config.title}, {arrow[0]} -> {arrow[1]}"
+        what = _arrow(task, self.reported.metric) if task.kind == "retrieval" else " + ".join(task.items)
+        return f"{self.result.benchmark.config.title}, {what}"
 
 
 def _rows(result: BenchmarkResult) -> Iterator[_Row]:
@@ -164,25 +167,33 @@ def _sheet(table: int, rows: Sequence[_Row]) -> Sheet:
     return Sheet(_TITLES.get(table, f"Table {table}"), "; ".join(notes), columns, cells)
 
 
-def _all_metrics(result: BenchmarkResult) -> Sheet:
-    config = result.benchmark.config
-    rows = []
-    for number, task in enumerate(result.tasks):
-        before = result.untrained[number].scores() if result.untrained else {}
-        for name, score in task.scores().items():
-            label = metric_label(name.removeprefix(REVERSE))
-            direction = task_name(task.task) + (", reverse" if name.startswith(REVERSE) else "")
-            cell, earlier = score_cell(name, score), score_cell(name, before.get(name))
-            rows.append(
-                (direction, label, _bracketed(cell, result.complete(task)), earlier, score_number(name, score.chance))
-            )
-    items = max(len(task.ids) for task in result.tasks)
-    published = "" if config.num_items is None else f" of {config.num_items:,} published"
-    note = f"{items:,} items{published}, split {config.split}; [95 % interval]"
-    if missing := sorted({one.id: one for task in result.tasks for one in result.missing_in(task.task)}.items()):
-        name, one = missing[0]
-        note += f"; (in brackets): {len(missing)} items are missing, the first {name}: {one.modality}, {one.cause}"
-    return Sheet(config.title, note, ("task", "metric", "encoder", "untrained encoder", "chance"), rows)
+def _all_metrics(result: BenchmarkResult, number: int) -> Sheet:
+    config, found = result.benchmark.config, result.tasks[number]
+    before = result.untrained[number].scores() if result.untrained else {}
+    complete, chosen = result.complete(found), found.task.kind == "retrieval"
+    rows = [
+        (
+            (_arrow(found.task, name) + ", " if chosen else "") + metric_label(name.removeprefix(REVERSE)),
+            _bracketed(score_cell(name, score), complete),
+            score_cell(name, before.get(name)),
+            score_number(name, score.chance),
+        )
+        for name, score in found.scores().items()
+    ]
+    published = "" if config.num_items is None else f"; {config.num_items:,} published"
+    share = "" if found.task.sample == 1 else f" ({found.task.sample:.0%} of {found.num_there:,})"
+    note = f"{len(found.ids):,} items{share}, split {config.split}{published}; [95 % interval]"
+    if missing := sorted(result.missing_in(found.task), key=lambda one: one.id):
+        first = missing[0]
+        note += f"; (in brackets): {len(missing)} are missing, the first {first.id}: {first.modality}, {first.cause}"
+    title = f"{config.title}: {found.task.kind.replace('_', '-')} of {' + '.join(found.task.items)}"
+    return Sheet(title, note, ("metric", "encoder", "untrained encoder", "chance"), rows)
+
+
+def _arrow(task: Task, metric: str) -> str:
+    """`text -> video`, or the other way round for the reverse of a metric."""
+    items, queries = " + ".join(task.items), " + ".join(task.queries)
+    return f"{items} -> {queries}" if metric.startswith(REVERSE) else f"{queries} -> {items}"
 
 
 def _bracketed(cell: str, complete: bool) -> str:

@@ -8,11 +8,10 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
-from rich.table import Table
 
 from raybind.evaluation.metrics import Score
 from raybind.evaluation.retrieval import RetrievalResult
-from raybind.evaluation.sheet import Sheet, sheet_table, sheets_markdown
+from raybind.evaluation.sheet import Sheet, sheets_markdown
 from raybind.evaluation.zero_shot import ClassificationResult
 
 _LABELS = {
@@ -43,14 +42,9 @@ class EvaluationResult:
     """The same tasks with the encoder as it was before training."""
 
 
-def to_tables(result: EvaluationResult) -> list[Table]:
-    """The tables for a rich console: zero-shot classification, then retrieval in each direction."""
-    return [sheet_table(sheet) for sheet in _sheets(result)]
-
-
 def to_markdown(result: EvaluationResult) -> str:
-    """The same tables in Markdown."""
-    return sheets_markdown(_sheets(result))
+    """The tables in Markdown."""
+    return sheets_markdown(to_sheets(result))
 
 
 def to_json(result: EvaluationResult) -> str:
@@ -95,7 +89,8 @@ def _scores(result: EvaluationResult | None) -> dict[str, Score]:
     return {f"{task}/{name}": score for task, scores in tasks.items() for name, score in scores.items()}
 
 
-def _sheets(result: EvaluationResult) -> list[Sheet]:
+def to_sheets(result: EvaluationResult) -> list[Sheet]:
+    """The tables: zero-shot classification, then retrieval in each direction."""
     return [_sheet(result, task, *heading) for task, heading in _headings(result).items()]
 
 

@@ -18,12 +18,12 @@ class Sheet:
 
 
 def sheet_table(sheet: Sheet) -> Table:
-    """For a rich console; 80 columns do."""
+    """For a rich console."""
     # As Text: brackets in a plain str would be taken for markup.
     title, note = Text(sheet.title, style="bold"), Text(sheet.note)
     table = Table(title=title, caption=note, title_justify="left", caption_justify="left")
     for number, column in enumerate(sheet.columns):
-        table.add_column(column, justify="right" if number else "left", no_wrap=True)
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
     for row in sheet.rows:
         table.add_row(*map(Text, row))
     return table

@@ -9,8 +9,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from raybind.evaluation.report import EvaluationResult, to_json, to_markdown, to_metrics, to_tables
+from raybind.evaluation.report import EvaluationResult, to_json, to_markdown, to_metrics, to_sheets
 from raybind.evaluation.retrieval import gather_captions, retrieve
+from raybind.evaluation.sheet import sheet_table
 from raybind.evaluation.zero_shot import classify
 
 
@@ -38,7 +39,7 @@ def result() -> EvaluationResult:
 
 def test_console_shows_scores_with_intervals_beside_their_references_in_80_columns(result):
     console = Console(width=80, file=io.StringIO(), record=True)
-    console.print(*to_tables(result))
+    console.print(*map(sheet_table, to_sheets(result)))
     text = console.export_text()
     top1 = result.classification.top1
     line = next(line for line in text.splitlines() if "top-1" in line)
@@ -82,7 +83,7 @@ def test_json_holds_the_detail(result):
 @pytest.mark.parametrize("missing", ["classification", "retrieval", "untrained"])
 def test_what_was_not_evaluated_is_not_shown(result, missing):
     part = dataclasses.replace(result, **{missing: None})
-    assert len(to_tables(part)) == {"classification": 2, "retrieval": 1, "untrained": 3}[missing]
+    assert len(to_sheets(part)) == {"classification": 2, "retrieval": 1, "untrained": 3}[missing]
     task = {"classification": "zero_shot", "retrieval": "retrieval", "untrained": "_untrained"}[missing]
     own = [name for name in to_metrics(part) if "_untrained" not in name or missing == "untrained"]
     assert not any(task in name for name in own)

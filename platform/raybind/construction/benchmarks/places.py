@@ -1,10 +1,10 @@
 """Where the media files of a benchmark's items are, found by listing every folder once."""
 
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from raybind.construction.sources.base import FILE_TYPE_ALIASES
-from raybind.data.media_headers import media_types
+from raybind.data.media_headers import media_types, type_of_name
 from raybind.data.storage import Storage
 from raybind.errors import ConfigError
 
@@ -19,16 +19,16 @@ class Finder:
     _listings: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     """Of each folder its file names by their stem."""
 
-    def find(self, modality: str, places: tuple[str, ...], columns: Mapping[str, str]) -> str:
+    def find(self, modality: str, places: tuple[str, ...], columns: Mapping[str, str]) -> str | None:
         """The first place that holds a file; the first of all where none does, so that its absence has a name.
 
-        Raises: ConfigError: a place names a column that is not there.
+        Returns: None where no place has all of its columns.
         """
-        paths = [filled(place, columns) for place in places]
-        return next((found for path in paths if (found := self._look(modality, path))), paths[0])
+        paths = [place.format_map(columns) for place in places if column_names(place) <= set(columns)]
+        return next((found for path in paths if (found := self._look(modality, path))), paths[0] if paths else None)
 
     def _look(self, modality: str, path: str) -> str | None:
-        folder, _, name = path.rpartition("/")
+        folder, slash, name = path.rpartition("/")
         if folder not in self._listings:
             listing: dict[str, list[str]] = {}
             for child in self.storage.children(folder):
@@ -39,19 +39,21 @@ class Finder:
         if f".{suffix}" != ANY_TYPE:
             return path if name in there else None
         readable = readable_types(modality)
-        return next((f"{folder}/{one}" for one in there if one.rpartition(".")[2].lower() in readable), None)
+        return next((f"{folder}{slash}{one}" for one in there if type_of_name(one) in readable), None)
 
 
-def readable_types(modality: str) -> set[str]:
-    """Suffixes that a modality can be read from; sound may be the track of a video."""
-    types = {*media_types(modality), *(media_types("video") if modality == "audio" else ())}
-    return types | {alias for alias, name in FILE_TYPE_ALIASES.items() if name in types}
+def readable_types(modality: str) -> tuple[str, ...]:
+    """File types that a modality can be read from; sound may be the track of a video."""
+    return (*media_types(modality), *(media_types("video") if modality == "audio" else ()))
+
+
+def column_names(template: str) -> set[str]:
+    """Columns whose values stand in a template."""
+    return {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
 
 
 def filled(template: str, columns: Mapping[str, str]) -> str:
     """A template with the values of a row. Raises: ConfigError: it names a column that the row has not."""
-    try:
-        return template.format_map(columns)
-    except KeyError as error:
-        there = ", ".join(columns)
-        raise ConfigError(f"{template!r} names the column {error.args[0]!r}; there are {there}") from None
+    if lost := column_names(template) - set(columns):
+        raise ConfigError(f"{template!r} names the column {lost.pop()!r}; there are {', '.join(columns)}")
+    return template.format_map(columns)

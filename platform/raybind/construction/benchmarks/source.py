@@ -69,7 +69,11 @@ class BenchmarkSource:
         source = self.config.source
         if isinstance(source, TableFormat):
             return TableReader(self.storage, source)
-        return BoxesReader(self.storage, source) if isinstance(source, BoxesFormat) else NyuDepthReader(self.storage, source)
+        return (
+            BoxesReader(self.storage, source)
+            if isinstance(source, BoxesFormat)
+            else NyuDepthReader(self.storage, source)
+        )
 
     @cached_property
     def _listed(self) -> list[ListedItem]:

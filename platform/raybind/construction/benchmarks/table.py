@@ -9,10 +9,10 @@ from typing import Any
 
 from raybind.config.benchmark_source import Table, TableFormat
 from raybind.construction.benchmarks.base import ListedItem
-from raybind.construction.benchmarks.places import Finder, filled, readable_types
+from raybind.construction.benchmarks.places import Finder, column_names, filled
 from raybind.construction.benchmarks.sound_track import sound_track
 from raybind.construction.sources.base import file_type, read_media
-from raybind.data.media_headers import has_key_frames
+from raybind.data.media_headers import has_key_frames, media_types, type_of_name
 from raybind.data.sample import MediaFile
 from raybind.data.storage import Storage
 from raybind.errors import ConfigError
@@ -41,23 +41,30 @@ class TableReader:
 
     def items(self) -> Iterator[ListedItem]:
         """See `BenchmarkReader`: in the order of the first table."""
-        finder = Finder(self.storage)
-        for key, item in self._gathered().items():
+        finder, gathered = Finder(self.storage), self._gathered()
+        self._check_places({name for item in gathered.values() for name in item.columns})
+        for key, item in gathered.items():
             captions = (" ".join(item.captions),) if self.format.paragraph and item.captions else tuple(item.captions)
             media = {
-                modality: finder.find(modality, places, item.columns) for modality, places in self.format.media.items()
+                modality: path
+                for modality, places in self.format.media.items()
+                if (path := finder.find(modality, places, item.columns)) is not None
             }
             yield ListedItem(key, tuple(media), captions, tuple(dict.fromkeys(item.classes)), media)
 
     def load(self, record: dict[str, Any], modality: str) -> tuple[MediaFile, ...]:
         """See `BenchmarkReader`; the sound of a video file is stored as flac."""
         path = record[modality]
-        suffix = path.rpartition(".")[2].lower()
-        if modality == "audio" and suffix in readable_types("video"):
-            (video,) = read_media(self.storage, [(suffix, path)])
+        if modality == "audio" and type_of_name(path) in media_types("video"):
+            (video,) = read_media(self.storage, [(type_of_name(path), path)])
             return (MediaFile("flac", sound_track(video.data, path)),)
         kind = file_type(modality, path)
         return read_media(self.storage, [(f"0.{kind}" if has_key_frames(modality) else kind, path)])
+
+    def _check_places(self, columns: set[str]) -> None:
+        for place in (place for places in self.format.media.values() for place in places):
+            if lost := column_names(place) - columns:
+                raise ConfigError(f"{place!r} names the column {lost.pop()!r}; there are {', '.join(sorted(columns))}")
 
     def _gathered(self) -> dict[str, _Gathered]:
         first, *others = self.format.tables
@@ -78,19 +85,19 @@ def read_annotations(storage: Storage, file: str) -> str:
     try:
         return storage.read(file).decode("utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(f"{storage.root} has no {file}; see what the folder must hold in the benchmark's file") from None
+        raise ConfigError(
+            f"{storage.root} has no {file}; see what the folder must hold in the benchmark's file"
+        ) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{storage.root}/{file} is not UTF-8 text: {error}") from None
 
 
 def _rows(storage: Storage, table: Table) -> Iterator[Row]:
-    read = {"csv": _csv_rows, "json": _json_rows, "words": _word_rows}[table.form]
-    rows = 0
-    for row in read(read_annotations(storage, table.file), table):
-        rows += 1
+    read = {"csv": _csv_rows, "json": _json_rows, "jsonl": _json_line_rows, "words": _word_rows}[table.form]
+    for number, row in enumerate(read(read_annotations(storage, table.file), table), start=1):
         lost = [name for name in (*table.where, *table.captions, *filter(None, [table.label])) if name not in row]
         if lost:
-            raise ConfigError(f"{table.file}, row {rows}: no column {lost[0]!r}; there are {', '.join(row)}")
+            raise ConfigError(f"{table.file}, row {number}: no column {lost[0]!r}; there are {', '.join(row)}")
         if all(str(row[name]) == value for name, value in table.where.items()):
             yield row
 
@@ -127,9 +134,20 @@ def _json_rows(text: str, table: Table) -> Iterator[Row]:
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ConfigError(f"{table.file}: not JSON with {table.records or 'rows'}: {error!r}") from None
     rows = [{KEY_COLUMN: key, **row} for key, row in found.items()] if isinstance(found, dict) else found
+    yield from _objects(rows, table)
+
+
+def _json_line_rows(text: str, table: Table) -> Iterator[Row]:
+    try:
+        yield from _objects([json.loads(line) for line in text.splitlines() if line.strip()], table)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{table.file}: a line is not JSON: {error}") from None
+
+
+def _objects(rows: list[Any], table: Table) -> list[Row]:
     if not all(isinstance(row, dict) for row in rows):
         raise ConfigError(f"{table.file}: every row must be a JSON object")
-    yield from rows
+    return rows
 
 
 def _as_text(row: Row) -> dict[str, str]:

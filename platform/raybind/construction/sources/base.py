@@ -8,12 +8,9 @@ from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
-from raybind.data.media_headers import media_types
+from raybind.data.media_headers import media_types, type_of_name
 from raybind.data.sample import MediaFile, Sample, SampleId, SampleMetadata, UnpackableSample
 from raybind.data.storage import Storage
-
-FILE_TYPE_ALIASES = {"jpeg": "jpg", "tiff": "tif", "mov": "mp4", "m4v": "mp4", "3gp": "mp4"}
-"""Suffixes of files as they are found, and what the shard format calls the type."""
 
 _SPLIT_NAME = re.compile(r"[A-Za-z0-9_]+")
 _SAMPLE_ID: TypeAdapter[str] = TypeAdapter(SampleId)
@@ -90,8 +87,7 @@ def read_media(storage: Storage, files: Sequence[tuple[str, str]]) -> tuple[Medi
 
 def file_type(modality: str, name: str) -> str:
     """The shard format's file type of a file name. Raises: UnpackableSample: the modality has no such type."""
-    found = name.rpartition(".")[2].lower() if "." in name else "without suffix"
-    found = FILE_TYPE_ALIASES.get(found, found)
+    found = type_of_name(name) or "without suffix"
     if found not in media_types(modality):
         raise UnpackableSample(f"{modality} of type {found}; convert to {' or '.join(media_types(modality))}", name)
     return found

@@ -40,9 +40,7 @@ def read_frames(media: bytes, config: PreprocessConfig) -> Iterator[np.ndarray]:
     """
     check_whole(media)
     try:
-        numbers = frame_numbers(
-            _count_frames(media, config), config.video.num_frames, config.video.stretch
-        ).tolist()
+        numbers = frame_numbers(_count_frames(media, config), config.video.num_frames, config.video.stretch).tolist()
         yield from _decode(media, numbers, config)
     except (FFmpegError, MemoryError) as error:
         raise DataError(f"not a readable video: {error}", cause=UNDECODABLE) from None
