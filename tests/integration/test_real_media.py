@@ -5,12 +5,19 @@ scored, not how good an encoder can be: a few hundred samples and a language enc
 """
 
 import json
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from raybind.evaluation.embedding_cache import table_items
+from raybind.evaluation.items import EmbeddedItems
+from raybind.model.layouts import write_encoder
 from tests.conftest import PROJECT
+from tests.encoders import make_encoder
 from tests.integration.jobs import run_job
 
 pytestmark = [pytest.mark.prove, pytest.mark.ray, pytest.mark.slow]
@@ -84,6 +91,43 @@ def test_pictures_find_sounds_and_sounds_pictures(shared_data: Path, tmp_path: P
     assert found["tasks"]["image_to_audio"]["items"] == 22
 
 
+def test_numbers_do_not_depend_on_workers_batches_or_order(
+    shared_data: Path, base_weights: Path, tmp_path: Path
+) -> None:
+    """Exactly the same scores; embeddings that differ by the rounding of float32 alone."""
+    original, shuffled = shared_data / "nyuv2_train", tmp_path / "shuffled"
+    shuffled.mkdir()
+    for folder in ("depth", "image"):
+        (shuffled / folder).symlink_to(original / folder)
+    lines = (original / "annotations.jsonl").read_text().splitlines()
+    random.Random(0).shuffle(lines)
+    (shuffled / "annotations.jsonl").write_text("\n".join(lines))
+    for modality in ("depth", "image"):
+        write_encoder(make_encoder(base_weights, modality), "raybind", tmp_path / modality)
+    settings = {"one": (original, 1, 64), "two": (original, 2, 1), "shuffled": (shuffled, 2, 7)}
+    scores, embedded = [], []
+    for name, (location, number, batch_size) in settings.items():
+        kept = tmp_path / name / "embeddings"
+        workers = [f"workers.number={number}", f"workers.batch_size={batch_size}", f"embeddings={kept}"]
+        encoders = (tmp_path / "depth", tmp_path / "image")
+        (found,) = benchmark_results("nyu_rooms", location, tmp_path / name, *encoders, settings=workers)
+        scores.append(found["tasks"])
+        embedded.append([table_items(pq.read_table(file)) for file in kept.glob("items-*.parquet")])
+    first, *others = embedded
+    for modality in first:
+        for other in others:
+            same = [one.embeddings for one in other if ids_of(one) == ids_of(modality)]
+            difference = min((modality.embeddings - one).abs().max().item() for one in same)
+            print(f"largest difference of an embedding's component: {difference:.1e}")
+            assert difference < 1e-6
+    assert scores[0] == scores[1] == scores[2]
+
+
+def ids_of(embedded: EmbeddedItems) -> list[str]:
+    """In their order."""
+    return [item.id for item in embedded.items]
+
+
 def pack_and_train(data: RealData, shared_data: Path, folder: Path) -> Path:
     """Returns: the folder of the run."""
     source = ["source.kind=jsonl", f"source.location={shared_data / data.folder}", f"modalities=[{data.modality}]"]
@@ -105,14 +149,14 @@ def pack_and_train(data: RealData, shared_data: Path, folder: Path) -> Path:
     return folder / "run"
 
 
-def benchmark_results(name: str, location: Path, folder: Path, *runs: Path) -> list[dict]:
+def benchmark_results(name: str, location: Path, folder: Path, *runs: Path, settings: Sequence[str] = ()) -> list[dict]:
     """Prepare a benchmark, evaluate runs on it and read what was written."""
     prepared, report = f"{folder}/benchmarks", folder / "suite"
     file = BENCHMARKS / f"{name}.yaml"
     run_job(PROJECT, "jobs/prepare_benchmark.py", f"benchmark={file}", f"location={location}", f"output={prepared}")
     checkpoints = [f"checkpoint={runs[0]}", f"also=[{','.join(map(str, runs[1:]))}]"]
     asked = [f"suite=[{name}]", f"benchmarks={prepared}", f"output={report}"]
-    print(run_job(PROJECT, "jobs/evaluate.py", *checkpoints, *asked))
+    print(run_job(PROJECT, "jobs/evaluate.py", *checkpoints, *asked, *settings))
     return json.loads((report / "suite.json").read_text())
 
 

@@ -41,8 +41,8 @@ _VOC_FILE = """\
 def llvip(folder: Path) -> Expected:
     """LLVIP: one folder of xml files for both splits, and pictures by modality and split.
 
-    Format: LLVIP/Annotations/190001.xml, 190005.xml and 010005.xml as they stand in the repository pratamabintang/fusion;
-    folders as the scripts of bupt-ai-cz/LLVIP name them (yolov5/xml2txt_yolov5.py, imagefusion_densefuse/rename.py).
+    Format: LLVIP/Annotations/190001.xml, 190005.xml and 010005.xml as they stand in pratamabintang/fusion; folders as
+    bupt-ai-cz/LLVIP names them (README.md, yolov5/xml2txt_yolov5.py).
     """
     pictures = {
         "010007": ("train", [(20, 30, 44, 80)]),
@@ -51,9 +51,7 @@ def llvip(folder: Path) -> Expected:
         "260052": ("test", [(2, 1, _WIDTH, 95)]),
     }
     for number, (stem, (split, boxes)) in enumerate(pictures.items()):
-        objects = "".join(
-            _VOC_OBJECT.format(name="person", box=box, truncated=int(box[2] == _WIDTH)) for box in boxes
-        )
+        objects = "".join(_VOC_OBJECT.format(name="person", box=box, truncated=int(box[2] == _WIDTH)) for box in boxes)
         xml = _VOC_FILE.format(stem=stem, width=_WIDTH, height=_HEIGHT, objects=objects)
         _put(folder / "Annotations" / f"{stem}.xml", xml.encode())
         for place, modality in enumerate(("infrared", "visible")):
@@ -74,9 +72,9 @@ def llvip(folder: Path) -> Expected:
 def flir_v1(folder: Path) -> Expected:
     """FLIR ADAS 1.3: one COCO file for each split; `file_name` is relative to the split's folder.
 
-    Format: the conversions of RanZhang-CR/test (generate_anotations.py: names `thermal_8_bit/FLIR_*.jpeg`, image ids from
-    0) and the read-me of the data set (categories as in COCO, 91 for other vehicles; stored in
-    group17-CAP5415/cap5415-group17-final); dogs have the id 17 there, and supercategories are `unknown`.
+    Format: RanZhang-CR/test, generate_anotations.py (names `thermal_8_bit/FLIR_*.jpeg`, image ids from 0), and the
+    read-me of the data set in group17-CAP5415/cap5415-group17-final (categories as in COCO, 91 for other vehicles);
+    as converters of others say, there are about 80 categories, dogs have the id 17, supercategories are `unknown`.
     """
     categories = {1: "person", 2: "bicycle", 3: "car", 4: "motorcycle", 17: "dog", 91: "other vehicle"}
     pictures = [f"thermal_8_bit/FLIR_{number:05d}.jpeg" for number in (8863, 8864, 8865, 10228)]

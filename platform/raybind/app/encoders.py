@@ -91,7 +91,7 @@ class Embeddings:
         self._cache = EmbeddingCache(open_storage(config.embeddings)) if config.embeddings is not None else None
 
     def items(self, encoder: Encoder, index: SplitIndex, data: DataConfig, views: Views | None = None) -> EmbeddedItems:
-        """All items of a split, in its order.
+        """All items of a split in the order of their ids, so that nothing depends on how they were packed.
 
         Args:
             views: of each item, whose embeddings are joined; None is the one of the encoder's own preprocessing.
@@ -130,4 +130,4 @@ class Embeddings:
         shown = ShardProgress(console, f"{index.modality}: embedded", "items", "batches").show(
             parts, num_parts, lambda part: len(part.items)
         )
-        return EmbeddedItems.in_order_of(index.ids.tolist(), shown)
+        return EmbeddedItems.in_order_of(sorted(index.ids.tolist()), shown)

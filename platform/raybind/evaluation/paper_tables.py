@@ -130,7 +130,7 @@ class _Row:
     def name(self) -> str:
         """`NYU-D, image + text -> depth`."""
         task = self.task.task
-        what = _arrow(task, self.reported.metric) if task.kind == "retrieval" else " + ".join(task.items)
+        what = _arrow(task, self.reported.metric) if task.kind == "retrieval" else _items(self.task)
         return f"{self.result.benchmark.config.title}, {what}"
 
 
@@ -170,10 +170,10 @@ def _sheet(table: int, rows: Sequence[_Row]) -> Sheet:
 def _all_metrics(result: BenchmarkResult, number: int) -> Sheet:
     config, found = result.benchmark.config, result.tasks[number]
     before = result.untrained[number].scores() if result.untrained else {}
-    complete, chosen = result.complete(found), found.task.kind == "retrieval"
+    complete, is_retrieval = result.complete(found), found.task.kind == "retrieval"
     rows = [
         (
-            (_arrow(found.task, name) + ", " if chosen else "") + metric_label(name.removeprefix(REVERSE)),
+            (_arrow(found.task, name) + ", " if is_retrieval else "") + metric_label(name.removeprefix(REVERSE)),
             _bracketed(score_cell(name, score), complete),
             score_cell(name, before.get(name)),
             score_number(name, score.chance),
@@ -186,8 +186,19 @@ def _all_metrics(result: BenchmarkResult, number: int) -> Sheet:
     if missing := sorted(result.missing_in(found.task), key=lambda one: one.id):
         first = missing[0]
         note += f"; (in brackets): {len(missing)} are missing, the first {first.id}: {first.modality}, {first.cause}"
-    title = f"{config.title}: {found.task.kind.replace('_', '-')} of {' + '.join(found.task.items)}"
+    elif not complete:
+        note += "; (in brackets): fewer than published"
+    what = (
+        f"retrieval, {_arrow(found.task, '')}"
+        if is_retrieval
+        else f"{found.task.kind.replace('_', '-')}, {_items(found)}"
+    )
+    title = f"{config.title}: {what}"
     return Sheet(title, note, ("metric", "encoder", "untrained encoder", "chance"), rows)
+
+
+def _items(found: TaskResult) -> str:
+    return " + ".join(found.task.items)
 
 
 def _arrow(task: Task, metric: str) -> str:

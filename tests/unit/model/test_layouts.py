@@ -11,46 +11,17 @@ import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from raybind.config.data import PreprocessConfig
-from raybind.config.model import BaseConfig, LoraConfig, ModelConfig
+from raybind.config.model import LoraConfig
 from raybind.errors import ConfigError
 from raybind.modalities import get_modality
 from raybind.model.architecture import read_architecture
 from raybind.model.base import load_base
-from raybind.model.bound import build_model, default_targets
-from raybind.model.input_shape import InputShape
 from raybind.model.layouts import read_encoder, write_encoder
 from raybind.model.tokenizer import Tokenizer
 from raybind.model.trained import TrainedEncoder
+from tests.encoders import SHAPES, TINY, make_encoder
 
-TINY = "ViT-Tiny-14"
 TEXTS = ["a cat", "two dogs on a big red chair & nothing else"]
-SHAPES = {
-    "image": None,
-    "depth": None,
-    "audio": InputShape(28, 70),
-    "video": InputShape(112, 112, 2),
-}
-
-
-def make_encoder(weights: Path, modality: str = "image", **model: object) -> TrainedEncoder:
-    config = ModelConfig(base=BaseConfig(architecture=TINY, weights=str(weights)), **model)
-    built, _ = build_model(config, seed=0, shape=SHAPES[modality])
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in built.named_parameters():
-            if "lora_B" in name:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.02)
-    targets = config.lora.targets or default_targets(built.arch)
-    return TrainedEncoder(
-        modality=modality,
-        arch=built.arch,
-        lora=config.lora.model_copy(update={"targets": targets}) if config.tuning == "lora" else None,
-        state={name: value.detach() for name, value in built.state_dict().items()},
-        preprocess=PreprocessConfig(short_edge=128),
-        prompts=("a photo of {}.",),
-        provenance={"run": "test", "step": "7"},
-    )
 
 
 def embed(encoder: TrainedEncoder) -> torch.Tensor:

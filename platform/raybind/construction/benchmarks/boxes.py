@@ -2,8 +2,8 @@
 
 A box is [x0, y0, x1, y1] in pixels from the upper left corner, x1 and y1 being the first ones outside; the numbers of
 PASCAL VOC files are taken as they stand, as LLVIP's own tools do. A box ends where its picture ends; one of which
-nothing is left is listed all the same and refused when it is loaded, so that it has a name. Which cuts there are follows
-from the annotations alone: it is the same on every machine, and known before a picture is read.
+nothing is left is listed all the same and refused when it is loaded, so that it has a name. Which cuts there are
+follows from the annotations alone: it is the same on every machine, and known before a picture is read.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from raybind.config.data import PreprocessConfig
 from raybind.construction.benchmarks.base import ListedItem
 from raybind.construction.benchmarks.places import Finder, filled
 from raybind.construction.benchmarks.table import read_annotations
-from raybind.construction.sources.base import file_type, read_media
+from raybind.construction.sources.base import read_media
 from raybind.data.media_headers import has_key_frames
 from raybind.data.sample import MediaFile, UnpackableSample
 from raybind.data.storage import Storage
@@ -70,10 +70,9 @@ class BoxesReader:
 
     def load(self, record: dict[str, Any], modality: str) -> tuple[MediaFile, ...]:
         """See `BenchmarkReader`; a cut is a png file."""
-        path = record["paths"][modality]
-        (picture,) = read_media(self.storage, [(file_type(modality, path), path)])
-        cut = _cut_out(picture.data, record["corners"], record["size"], path)
-        return (MediaFile("0.png" if has_key_frames(modality) else "png", cut),)
+        path, suffix = record["paths"][modality], "0.png" if has_key_frames(modality) else "png"
+        (picture,) = read_media(self.storage, [(suffix, path)])
+        return (MediaFile(suffix, _cut_out(picture.data, record["corners"], record["size"], path)),)
 
     def _cuts(self, picture: _Picture) -> Iterator[tuple[str, Box]]:
         """Each with a key; boxes are numbered among all of the picture, whichever classes are read."""

@@ -1,8 +1,8 @@
 """NYU Depth V2's labelled part: pictures, depth and scene types in one MATLAB 7.3 file, and the split in another file.
 
-A MATLAB 7.3 file is an HDF5 file in which MATLAB's axes stand in reverse order: a picture of 480 x 640 pixels is an array
-of (3, 640, 480). Pictures are numbered from 1, as the split numbers them. One is read at a time, by the ranges of the
-file that hold it.
+A MATLAB 7.3 file is an HDF5 file in which MATLAB's axes stand in reverse order: a picture of 480 x 640 pixels is an
+array of (3, 640, 480). Pictures are numbered from 1, as the split numbers them. One is read at a time, by the ranges of
+the file that hold it.
 """
 
 import io
@@ -50,12 +50,10 @@ class NyuDepthReader:
         """See `BenchmarkReader`; both modalities are png files, depth in millimetres."""
         try:
             with _opened(self.storage, self.format.file) as file:
-                pixels = file[_ARRAYS[modality]][record["number"] - 1].T
+                pixels = _array(file, _ARRAYS[modality])[record["number"] - 1].T
         except FileNotFoundError:
             raise UnpackableSample("file is missing", self.format.file) from None
-        except _DAMAGED_HDF5:
-            # Storage that does not answer raises OSError here as well.
-            self.storage.exists(self.format.file)
+        except _DamagedFile:
             raise UnpackableSample("picture cannot be read", f"{self.format.file}, {record['number']}") from None
         stored = _millimetres(pixels) if modality == "depth" else pixels[..., ::-1]
         data = cv2.imencode(".png", stored)[1].tobytes()
@@ -64,10 +62,11 @@ class NyuDepthReader:
     def _split(self) -> list[int]:
         file, name = self.format.split_file, self.format.split_name
         try:
-            found = scipy.io.loadmat(io.BytesIO(self.storage.read(file)))
-            return [int(number) for number in found[name].ravel()]
+            content = io.BytesIO(self.storage.read(file))
         except FileNotFoundError:
             raise self._missing(file) from None
+        try:
+            return [int(number) for number in scipy.io.loadmat(content)[name].ravel()]
         except KeyError:
             raise ConfigError(f"{self.storage.root}/{file} has no {name}") from None
         except _DAMAGED_MATLAB_5 as error:
@@ -77,11 +76,11 @@ class NyuDepthReader:
         try:
             with _opened(self.storage, self.format.file) as file:
                 self._check_numbers(numbers, _num_pictures(file))
-                references = file[_SCENE_TYPES][0]
-                return [_text(file[references[number - 1]]) for number in numbers]
+                references = _array(file, _SCENE_TYPES)[0]
+                return [_text(_array(file, references[number - 1])) for number in numbers]
         except FileNotFoundError:
             raise self._missing(self.format.file) from None
-        except _DAMAGED_HDF5 as error:
+        except _DamagedFile as error:
             raise ConfigError(f"{self.storage.root}/{self.format.file} is not as it is published: {error}") from None
 
     def _check_numbers(self, numbers: list[int], there: int) -> None:
@@ -96,19 +95,39 @@ class NyuDepthReader:
         return ConfigError(f"{self.storage.root} has no {file}; see what the folder must hold in the benchmark's file")
 
 
+class _DamagedFile(Exception):
+    """Not a whole HDF5 file, or without what is read of it."""
+
+
 @contextmanager
 def _opened(storage: Storage, key: str) -> Iterator[h5py.File]:
-    with io.BufferedReader(_StoredFile(storage, key), _BUFFER_BYTES) as stored, h5py.File(stored, "r") as file:
-        yield file
+    """Raises: FileNotFoundError; _DamagedFile, also while it is open; OSError: the storage does not answer."""
+    try:
+        with io.BufferedReader(_StoredFile(storage, key), _BUFFER_BYTES) as stored, h5py.File(stored, "r") as file:
+            yield file
+    except FileNotFoundError:
+        raise
+    except _DAMAGED_HDF5 as error:
+        # HDF5 makes no difference between bytes that are wrong and bytes that do not come; asking the storage does.
+        storage.exists(key)
+        raise _DamagedFile(str(error)) from None
 
 
 def _num_pictures(file: h5py.File) -> int:
-    """Raises: ValueError: the arrays are not of as many pictures; KeyError: one is missing."""
-    shapes = {name: file[name].shape for name in _AXES}
+    """Raises: ValueError: the arrays are not of as many pictures."""
+    shapes = {name: _array(file, name).shape for name in _AXES}
     counts = {shape[-1 if name == _SCENE_TYPES else 0] for name, shape in shapes.items()}
     if len(counts) > 1 or any(len(shapes[name]) != axes for name, axes in _AXES.items()):
         raise ValueError(f"its arrays have the shapes {shapes}")
     return counts.pop()
+
+
+def _array(file: h5py.File, name: Any) -> h5py.Dataset:
+    """The array of a name, or that a reference points to. Raises: TypeError: it is none; KeyError: there is none."""
+    found = file[name]
+    if not isinstance(found, h5py.Dataset):
+        raise TypeError(f"{name} is not an array")
+    return found
 
 
 def _text(codes: h5py.Dataset) -> str:
