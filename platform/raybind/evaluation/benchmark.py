@@ -42,6 +42,14 @@ class TaskResult:
     num_there: int
     """Items that a sample was drawn of; all of them where the task draws none."""
     found: ClassificationResult | MultiLabelResult | RetrievalResult
+    items: Tensor
+    """(N, D) unit-norm float32, fused where a task has several modalities."""
+    asked: Tensor
+    """(Q, D) unit-norm float32: the queries of a retrieval, else the prompts of the classes."""
+    item_of_query: Tensor | None = None
+    """(Q,) int64 of a retrieval: the item each query is of."""
+    texts: tuple[str, ...] | None = None
+    """The queries of a retrieval, where they are text alone."""
 
     def scores(self) -> dict[str, Score]:
         """By metric name, as benchmark files name them."""
@@ -75,14 +83,17 @@ def run_task(
     fused = fuse([vectors[name] for name in task.items])
     templates = _templates(task, benchmark)
     if task.kind == "retrieval":
-        queries, item_of_query = _queries(task, items, vectors, templates, encode_texts)
-        return TaskResult(task, ids, len(there), retrieve_as_published(fused, queries, item_of_query))
+        queries, item_of_query, texts = _queries(task, items, vectors, templates, encode_texts)
+        found = retrieve_as_published(fused, queries, item_of_query)
+        return TaskResult(task, ids, len(there), found, fused, queries, item_of_query, texts)
     names = benchmark.class_names
     classes = class_embeddings(names, templates, encode_texts)
     carried = _carried(items, names)
     if task.kind == "multi_label":
-        return TaskResult(task, ids, len(there), classify_multi_label(fused, classes, carried, names))
-    return TaskResult(task, ids, len(there), classify(fused, classes, _only_class(items, carried), names))
+        found = classify_multi_label(fused, classes, carried, names)
+    else:
+        found = classify(fused, classes, _only_class(items, carried), names)
+    return TaskResult(task, ids, len(there), found, fused, classes)
 
 
 def views_of(preprocess: PreprocessConfig, views: Views) -> tuple[PreprocessConfig, ...]:
@@ -122,13 +133,14 @@ def _queries(
     vectors: Mapping[str, Tensor],
     templates: Sequence[str],
     encode_texts: EncodeTexts,
-) -> tuple[Tensor, Tensor]:
-    """The queries' embeddings, and which item each belongs to."""
+) -> tuple[Tensor, Tensor, tuple[str, ...] | None]:
+    """The queries' embeddings, which item each belongs to, and how they read where they are text alone."""
     if task.queries == (TEXT,):
         texts = [(text, place) for place, item in enumerate(items) for text in _captions(item)]
-        return encode_texts([text for text, _ in texts]), torch.tensor([place for _, place in texts])
+        words = tuple(text for text, _ in texts)
+        return encode_texts(words), torch.tensor([place for _, place in texts]), words
     parts = [_words(items, templates, encode_texts) if name == TEXT else vectors[name] for name in task.queries]
-    return fuse(parts), torch.arange(len(items))
+    return fuse(parts), torch.arange(len(items)), None
 
 
 def _words(items: Sequence[Item], templates: Sequence[str], encode_texts: EncodeTexts) -> Tensor:

@@ -31,6 +31,8 @@ class ClassificationResult:
     """(C,) float64, NaN for a class without items."""
     confusion: np.ndarray
     """(C, C) int64: items of the row's class that were given the column's class."""
+    labels: np.ndarray
+    """(N,) int64, the right class of each item."""
     predictions: np.ndarray
     """(N,) int64."""
 
@@ -88,6 +90,7 @@ def classify(items: Tensor, classes: Tensor, labels: Tensor, class_names: Sequen
         class_mean=_class_mean(per_class, counts),
         per_class_accuracy=per_class,
         confusion=confusion,
+        labels=true,
         predictions=ranking.best,
     )
 

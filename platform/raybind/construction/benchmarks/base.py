@@ -25,7 +25,7 @@ class BenchmarkReader(Protocol):
     """Reads one annotation format below one folder. Picklable, and holds no open file."""
 
     def items(self) -> Iterator[ListedItem]:
-        """All items, always in the same order. Raises: ConfigError: an annotation file is missing or of another form."""
+        """All items, always in the same order. Raises: ConfigError: annotations are missing or of another form."""
         ...
 
     def load(self, record: dict[str, Any], modality: str) -> tuple[MediaFile, ...]:

@@ -10,14 +10,21 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from xml.etree import ElementTree
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, FiniteFloat, PositiveInt, ValidationError
 
 from raybind.config.benchmark_source import BoxesFormat
 from raybind.config.data import PreprocessConfig
+from raybind.construction.benchmarks.annotated_pictures import (
+    AnnotatedPicture,
+    Box,
+    Corners,
+    coco_pictures,
+    name_columns,
+    voc_name,
+    voc_picture,
+)
 from raybind.construction.benchmarks.base import ListedItem
 from raybind.construction.benchmarks.places import Finder, filled
 from raybind.construction.benchmarks.table import read_annotations
@@ -30,23 +37,6 @@ from raybind.modalities.media.images import read_all_bits
 
 _TRIES = 50
 """Places that are tried for one background cut."""
-_NOWHERE = ""
-"""A place that holds no file: what `Finder.find` gives back where the places behind it hold none either."""
-_VOC_EDGES = ("xmin", "ymin", "xmax", "ymax")
-
-Corners = tuple[int, ...]
-Box = tuple[str, Corners]
-"""Class and corners."""
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """What the annotations say of one picture; boxes are inside it, in the order of the annotations."""
-
-    name: str
-    size: tuple[int, int]
-    """Width and height."""
-    boxes: tuple[Box, ...]
 
 
 @dataclass(frozen=True)
@@ -59,11 +49,11 @@ class BoxesReader:
     def items(self) -> Iterator[ListedItem]:
         """See `BenchmarkReader`: picture by picture, first its boxes, then its background cuts."""
         for place in (place for places in self.format.pictures.values() for place in places):
-            filled(place, _columns(""))
+            filled(place, name_columns(""))
         finder = Finder(self.storage)
         for picture in self._pictures(finder):
-            columns = _columns(picture.name)
-            paths = {name: finder.find(name, places, columns) for name, places in self.format.pictures.items()}
+            columns = name_columns(picture.name)
+            paths = {name: finder.place(name, places, columns) for name, places in self.format.pictures.items()}
             for key, (name, corners) in self._cuts(picture):
                 record = {"paths": paths, "size": list(picture.size), "corners": list(corners)}
                 yield ListedItem(f"{columns['stem']}_{key}", tuple(paths), classes=(name,), record=record)
@@ -74,7 +64,7 @@ class BoxesReader:
         (picture,) = read_media(self.storage, [(suffix, path)])
         return (MediaFile(suffix, _cut_out(picture.data, record["corners"], record["size"], path)),)
 
-    def _cuts(self, picture: _Picture) -> Iterator[tuple[str, Box]]:
+    def _cuts(self, picture: AnnotatedPicture) -> Iterator[tuple[str, Box]]:
         """Each with a key; boxes are numbered among all of the picture, whichever classes are read."""
         wanted = self.format.classes
         kept = [(str(number), box) for number, box in enumerate(picture.boxes, 1) if not wanted or box[0] in wanted]
@@ -83,10 +73,10 @@ class BoxesReader:
             for number, cut in enumerate(_background_cuts(picture, [corners for _, (_, corners) in kept]), 1):
                 yield f"background_{number}", (self.format.background, cut)
 
-    def _pictures(self, finder: Finder) -> Iterator[_Picture]:
+    def _pictures(self, finder: Finder) -> Iterator[AnnotatedPicture]:
         where = self.format.annotations
         if self.format.form == "coco":
-            yield from _coco_pictures(read_annotations(self.storage, where), f"{self.storage.root}/{where}")
+            yield from coco_pictures(read_annotations(self.storage, where), f"{self.storage.root}/{where}")
             return
         names = [name for name in self.storage.children(where) if name.endswith(".xml")]
         read = [name for name in names if self._has_picture(name, finder)]
@@ -97,101 +87,17 @@ class BoxesReader:
             )
         for name in read:
             text = read_annotations(self.storage, f"{where}/{name}")
-            yield _voc_picture(text, f"{self.storage.root}/{where}/{name}")
+            yield voc_picture(text, f"{self.storage.root}/{where}/{name}")
 
     def _has_picture(self, annotation: str, finder: Finder) -> bool:
         """Whether the first modality has the picture of an xml file; the others belong to another split."""
         modality, places = next(iter(self.format.pictures.items()))
-        return finder.find(modality, (_NOWHERE, *places), _columns(_voc_name(annotation))) != _NOWHERE
+        return finder.find(modality, places, name_columns(voc_name(annotation))) is not None
 
 
-class _CocoImage(BaseModel):
-    id: int | str
-    file_name: str
-    width: PositiveInt
-    height: PositiveInt
-
-
-class _CocoAnnotation(BaseModel):
-    image_id: int | str
-    category_id: int | str
-    bbox: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
-
-
-class _CocoCategory(BaseModel):
-    id: int | str
-    name: str
-
-
-class _Coco(BaseModel):
-    """What is read of such a file."""
-
-    images: tuple[_CocoImage, ...]
-    annotations: tuple[_CocoAnnotation, ...]
-    categories: tuple[_CocoCategory, ...]
-
-
-def _coco_pictures(text: str, file: str) -> Iterator[_Picture]:
-    try:
-        coco = _Coco.model_validate_json(text)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        raise ConfigError(f"{file} is not of COCO's form: {place}: {problem['msg']}") from None
-    names = {category.id: category.name for category in coco.categories}
-    boxes: dict[int | str, list[tuple[str, tuple[float, ...]]]] = {image.id: [] for image in coco.images}
-    for number, one in enumerate(coco.annotations):
-        if one.image_id not in boxes or one.category_id not in names:
-            about = f"image {one.image_id} and category {one.category_id}"
-            raise ConfigError(f"{file}: annotations.{number} names {about}, which are not both listed")
-        x, y, width, height = one.bbox
-        boxes[one.image_id].append((names[one.category_id], (x, y, x + width, y + height)))
-    for image in coco.images:
-        yield _picture(image.file_name, (image.width, image.height), boxes[image.id])
-
-
-def _voc_picture(text: str, file: str) -> _Picture:
-    try:
-        root = ElementTree.fromstring(text)
-        size = (int(_text(root, "size/width")), int(_text(root, "size/height")))
-        boxes = [
-            (_text(one, "name"), tuple(float(_text(one, f"bndbox/{edge}")) for edge in _VOC_EDGES))
-            for one in root.iterfind("object")
-        ]
-        if min(size) < 1:
-            raise ValueError(f"a picture of {size[0]} x {size[1]} pixels")
-        return _picture(_voc_name(file), size, boxes)
-    except (ElementTree.ParseError, ValueError, OverflowError) as error:
-        raise ConfigError(f"{file} is not of PASCAL VOC's form: {error}") from None
-
-
-def _text(parent: ElementTree.Element, path: str) -> str:
-    text = (parent.findtext(path) or "").strip()
-    if not text:
-        raise ValueError(f"<{parent.tag}> has no {path}")
-    return text
-
-
-def _picture(name: str, size: tuple[int, int], boxes: Sequence[tuple[str, Sequence[float]]]) -> _Picture:
-    def inside(corners: Sequence[float]) -> Corners:
-        return tuple(min(max(round(edge), 0), limit) for edge, limit in zip(corners, size * 2, strict=True))
-
-    return _Picture(name, size, tuple((box_class, inside(corners)) for box_class, corners in boxes))
-
-
-def _voc_name(file: str) -> str:
-    """A picture of any type, with the stem of its xml file."""
-    return f"{_columns(file)['stem']}.*"
-
-
-def _columns(name: str) -> dict[str, str]:
-    file = name.rpartition("/")[2]
-    return {"name": name, "stem": file.rpartition(".")[0] or file}
-
-
-def _background_cuts(picture: _Picture, boxes: Sequence[Corners]) -> Iterator[Corners]:
+def _background_cuts(picture: AnnotatedPicture, boxes: Sequence[Corners]) -> Iterator[Corners]:
     """For each box a cut of its size that meets no box of the picture, where one is found."""
-    seed = _columns(picture.name)["stem"]
+    seed = name_columns(picture.name)["stem"]
     for number, box in enumerate(boxes):
         drawn = (_drawn_cut(picture.size, box, f"{seed}:{number}:{attempt}") for attempt in range(_TRIES))
         free = (cut for cut in drawn if not any(_meet(cut, taken) for _, taken in picture.boxes))

@@ -1,7 +1,7 @@
 """Where the media files of a benchmark's items are, found by listing every folder once."""
 
 import string
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from raybind.data.media_headers import media_types, type_of_name
@@ -20,12 +20,12 @@ class Finder:
     """Of each folder its file names by their stem."""
 
     def find(self, modality: str, places: tuple[str, ...], columns: Mapping[str, str]) -> str | None:
-        """The first place that holds a file; the first of all where none does, so that its absence has a name.
+        """The first place that holds a file."""
+        return next((found for path in _paths(places, columns) if (found := self._look(modality, path))), None)
 
-        Returns: None where no place has all of its columns.
-        """
-        paths = [place.format_map(columns) for place in places if column_names(place) <= set(columns)]
-        return next((found for path in paths if (found := self._look(modality, path))), paths[0] if paths else None)
+    def place(self, modality: str, places: tuple[str, ...], columns: Mapping[str, str]) -> str | None:
+        """The same; else the first place there is, so that what is missing has a name; None: columns for none."""
+        return self.find(modality, places, columns) or next(_paths(places, columns), None)
 
     def _look(self, modality: str, path: str) -> str | None:
         folder, slash, name = path.rpartition("/")
@@ -40,6 +40,10 @@ class Finder:
             return path if name in there else None
         readable = readable_types(modality)
         return next((f"{folder}{slash}{one}" for one in there if type_of_name(one) in readable), None)
+
+
+def _paths(places: tuple[str, ...], columns: Mapping[str, str]) -> Iterator[str]:
+    return (place.format_map(columns) for place in places if column_names(place) <= set(columns))
 
 
 def readable_types(modality: str) -> tuple[str, ...]:

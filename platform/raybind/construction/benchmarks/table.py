@@ -48,18 +48,18 @@ class TableReader:
             media = {
                 modality: path
                 for modality, places in self.format.media.items()
-                if (path := finder.find(modality, places, item.columns)) is not None
+                if (path := finder.place(modality, places, item.columns)) is not None
             }
             yield ListedItem(key, tuple(media), captions, tuple(dict.fromkeys(item.classes)), media)
 
     def load(self, record: dict[str, Any], modality: str) -> tuple[MediaFile, ...]:
         """See `BenchmarkReader`; the sound of a video file is stored as flac."""
         path = record[modality]
+        (file,) = read_media(self.storage, [("", path)])
         if modality == "audio" and type_of_name(path) in media_types("video"):
-            (video,) = read_media(self.storage, [(type_of_name(path), path)])
-            return (MediaFile("flac", sound_track(video.data, path)),)
+            return (MediaFile("flac", sound_track(file.data, path)),)
         kind = file_type(modality, path)
-        return read_media(self.storage, [(f"0.{kind}" if has_key_frames(modality) else kind, path)])
+        return (MediaFile(f"0.{kind}" if has_key_frames(modality) else kind, file.data),)
 
     def _check_places(self, columns: set[str]) -> None:
         for place in (place for places in self.format.media.values() for place in places):
