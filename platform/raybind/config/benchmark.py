@@ -16,7 +16,7 @@ BENCHMARK_FILE = "benchmark.json"
 """Name of the file that holds a `Benchmark`."""
 
 TEXT = "text"
-"""In the place of a modality: an item's first caption, or its class where it has none."""
+"""In the place of a modality: the first caption of each item where all have one, else its class."""
 
 
 class Reported(Config):

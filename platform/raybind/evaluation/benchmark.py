@@ -8,7 +8,6 @@ Legend: N items, D embedding.
 """
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -123,7 +122,7 @@ def _having_all(task: Task, embedded: Mapping[str, EmbeddedItems]) -> tuple[str,
 
 def _sampled(ids: tuple[str, ...], share: float) -> tuple[str, ...]:
     """A share of the ids, drawn by a hash of each: the same ones whatever their order."""
-    drawn = set(sorted(ids, key=_hash)[: math.ceil(share * len(ids))])
+    drawn = set(sorted(ids, key=_hash)[: max(1, round(share * len(ids)))])
     return tuple(name for name in ids if name in drawn)
 
 

@@ -69,11 +69,16 @@ def bootstrap_ranks(ranks: np.ndarray, clusters: np.ndarray, seed: int = 0) -> t
     chunk = max(1, _CHUNK_ELEMENTS // len(ranks))
     for start in range(0, RESAMPLES, chunk):
         draws = min(chunk, RESAMPLES - start)
-        times_drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
-        weights = times_drawn[:, members]
+        weights = _times_drawn(rng, len(names), draws)[:, members]
         medians.append(_medians(ranks, weights.cumsum(axis=1)))
         means.append(weights @ ranks / weights.sum(axis=1))
     return _percentiles(np.concatenate(medians)), _percentiles(np.concatenate(means))
+
+
+def _times_drawn(rng: np.random.Generator, number: int, draws: int) -> np.ndarray:
+    """(draws, number) int64: how often each of `number` is in a resample; a quarter of the time of `rng.multinomial`."""
+    drawn = rng.integers(number, size=(draws, number)) + number * np.arange(draws)[:, None]
+    return np.bincount(drawn.ravel(), minlength=draws * number).reshape(draws, number)
 
 
 def _medians(sorted_ranks: np.ndarray, cumulative: np.ndarray) -> np.ndarray:

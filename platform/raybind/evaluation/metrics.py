@@ -66,12 +66,15 @@ def rank_right(queries: Tensor, gallery: Tensor, pairs: Tensor, groups: Tensor |
         pairs: (P, 2) int64, each a query and a candidate that is right for it; every query has one or more.
         groups: (G,) int64, the group of each of the gallery, 0 to the number of groups; then groups are the candidates,
             each as similar as its most similar member.
-    Raises: DataError: embeddings that are not finite or not unit-norm, or a query without a right candidate.
+    Raises: DataError: embeddings that are not finite or not unit-norm, a query without a right candidate, or a group
+        without a member.
     """
     queries_QD = unit_embeddings(queries, "queries")
     gallery_GD = unit_embeddings(gallery, "candidates")
     num_candidates = len(gallery_GD) if groups is None else int(groups.max()) + 1
     query_P, candidate_P = _by_query(pairs, len(queries_QD), num_candidates)
+    if groups is not None and (empty := torch.nonzero(torch.bincount(groups) == 0).flatten()).numel():
+        raise DataError(f"{len(empty)} groups of candidates have no member, first group {int(empty[0])}")
     chunk = max(1, _CHUNK_ELEMENTS // len(gallery_GD))
     ranked = []
     for start in range(0, len(queries_QD), chunk):

@@ -322,6 +322,29 @@ def test_with_neither_caption_nor_class_there_are_no_words_to_ask_with() -> None
         run(Task(kind="retrieval", items=("depth",), queries=("image", "text")), embedded)
 
 
+def test_a_result_holds_what_was_compared() -> None:
+    embedded = embed_all(("depth", "image"), captioned([3, 1] * 10))
+    written = run(Task(kind="retrieval", items=("depth", "image"), sample=0.5), embedded)
+    pairs = [(text, place) for place, item in enumerate(taking_part(written, embedded)) for text in item.captions]
+    assert written.texts == tuple(text for text, _ in pairs)
+    assert written.item_of_query is not None
+    assert written.item_of_query.tolist() == [place for _, place in pairs]
+    assert written.asked.equal(encode_texts(written.texts))
+    np.testing.assert_allclose(written.items, together(embedded, ("depth", "image"), written.ids), atol=1e-7)
+    shown = run(Task(kind="retrieval", items=("depth",), queries=("image",)), embedded)
+    assert shown.texts is None
+    np.testing.assert_array_equal(shown.asked, rows(embedded["image"], shown.ids))
+
+
+@pytest.mark.parametrize("kind", ["zero_shot", "multi_label"])
+def test_a_result_of_classes_holds_items_and_prompts(kind) -> None:
+    embedded = embed_all(("depth",), labelled(20))
+    result = run(Task(kind=kind, items=("depth",)), embedded)
+    np.testing.assert_array_equal(result.items, rows(embedded["depth"], result.ids))
+    np.testing.assert_allclose(result.asked, class_vectors(CLASSES), atol=1e-6)
+    assert (result.texts, result.item_of_query) == (None, None)
+
+
 def test_fused_vectors_are_unit_norm_and_in_no_order() -> None:
     parts = [embed(name, labelled(20)).embeddings for name in ("depth", "image", "infrared")]
     fused = fuse(parts)

@@ -220,7 +220,14 @@ def test_an_item_stands_for_its_best_text_and_its_others_cost_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("item_of_text", "message"), [([0, 1, 4], "outside"), ([0, 1, -1], "outside"), ([0, 1, 1], "outside")]
+    ("item_of_text", "message"),
+    [
+        ([0, 1, 4], "outside"),
+        ([0, 1, -1], "outside"),
+        ([0, 1, 1], "outside"),
+        ([0, 2, 2], "no member"),
+        ([1, 1, 2], "no member"),
+    ],
 )
 def test_texts_and_items_without_their_counterpart_are_refused(item_of_text: list[int], message: str) -> None:
     with pytest.raises(DataError, match=message):
