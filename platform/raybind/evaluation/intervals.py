@@ -76,7 +76,7 @@ def bootstrap_ranks(ranks: np.ndarray, clusters: np.ndarray, seed: int = 0) -> t
 
 
 def _times_drawn(rng: np.random.Generator, number: int, draws: int) -> np.ndarray:
-    """(draws, number) int64: how often each of `number` is in a resample; a quarter of the time of `rng.multinomial`."""
+    """(draws, number) int64, how often each is in a resample; takes a quarter of the time of `rng.multinomial`."""
     drawn = rng.integers(number, size=(draws, number)) + number * np.arange(draws)[:, None]
     return np.bincount(drawn.ravel(), minlength=draws * number).reshape(draws, number)
 

@@ -247,7 +247,7 @@ def test_what_a_task_requires_it_does_not_look_at() -> None:
     assert values(run(silent, embedded)) != values(run(joint, embedded))
 
 
-@pytest.mark.parametrize(("number", "drawn"), [(40, 4), (41, 5), (5, 1)])
+@pytest.mark.parametrize(("number", "drawn"), [(40, 4), (46, 5), (3, 1)])
 def test_a_sample_is_the_same_in_whatever_order_items_come(number: int, drawn: int) -> None:
     items = labelled(number)
     embedded = embed_all(("depth", "image"), items)
