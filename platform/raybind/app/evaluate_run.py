@@ -6,16 +6,17 @@ from pathlib import Path
 
 from raybind.app.console import console, show_sheet
 from raybind.app.encoders import Embeddings, Encoder, open_encoder
+from raybind.app.gallery import Gallery, reader_of
+from raybind.app.split_pictures import shared_space_png, split_pictures
 from raybind.app.tracked_run import run_of
 from raybind.config.data import DataConfig
 from raybind.config.evaluate import EvaluateConfig
-from raybind.data.manifest import MANIFEST_NAME, read_split
+from raybind.data.manifest import MANIFEST_NAME, SplitIndex, read_split
 from raybind.data.storage import open_storage
 from raybind.errors import ConfigError
 from raybind.evaluation.evaluate import evaluate
 from raybind.evaluation.items import EmbeddedItems
 from raybind.evaluation.overview import Overview, overview, overview_metrics, overview_sheets
-from raybind.evaluation.pictures import confusion_png
 from raybind.evaluation.report import EvaluationResult, to_json, to_markdown, to_metrics, to_sheets
 from raybind.evaluation.sheet import sheets_markdown
 from raybind.modalities import get_modality
@@ -36,7 +37,8 @@ def run(config: EvaluateConfig) -> None:
         return
     if (images := _base_images(encoders[-1], embeddings, config)) is not None:
         embedded.setdefault("image", images)
-    _show_overview(overview(results, embedded), config)
+    space = shared_space_png(embedded, embeddings.texts(encoders[0]), config.split)
+    _show_overview(overview(results, embedded), space, config)
 
 
 def _evaluate_encoder(
@@ -50,7 +52,7 @@ def _evaluate_encoder(
         result = dataclasses.replace(result, untrained=_evaluate(before, embeddings, config)[0])
     for sheet in to_sheets(result):
         show_sheet(sheet)
-    pictures = _pictures(result)
+    pictures = _pictures(encoder, embeddings, config, result, embedded)
     if config.output is not None:
         folder = Path(config.output)
         _write(folder / result.modality if config.also else folder, result, pictures)
@@ -61,12 +63,21 @@ def _evaluate_encoder(
 def _evaluate(
     encoder: Encoder, embeddings: Embeddings, config: EvaluateConfig
 ) -> tuple[EvaluationResult, EmbeddedItems]:
-    modality, data = encoder.trained.modality, _data(encoder, config)
-    index = read_split(open_storage(data.root), modality, config.split)
+    data, index = _split(encoder, config)
     embedded = embeddings.items(encoder, index, data)
-    templates = config.templates or encoder.trained.prompts or modality_templates(get_modality(modality).photo_words)
+    modality, templates = encoder.trained.modality, _templates(encoder, config)
     encode_texts = embeddings.texts(encoder)
     return evaluate(embedded, encode_texts, modality, config.split, config.label_set, templates), embedded
+
+
+def _split(encoder: Encoder, config: EvaluateConfig) -> tuple[DataConfig, SplitIndex]:
+    data = _data(encoder, config)
+    return data, read_split(open_storage(data.root), encoder.trained.modality, config.split)
+
+
+def _templates(encoder: Encoder, config: EvaluateConfig) -> tuple[str, ...]:
+    own = modality_templates(get_modality(encoder.trained.modality).photo_words)
+    return config.templates or encoder.trained.prompts or own
 
 
 def _data(encoder: Encoder, config: EvaluateConfig) -> DataConfig:
@@ -90,7 +101,7 @@ def _base_images(encoder: Encoder, embeddings: Embeddings, config: EvaluateConfi
     return embeddings.items(images, read_split(root, "image", config.split), data)
 
 
-def _show_overview(found: Overview, config: EvaluateConfig) -> None:
+def _show_overview(found: Overview, space: bytes, config: EvaluateConfig) -> None:
     sheets = overview_sheets(found)
     for sheet in sheets:
         show_sheet(sheet)
@@ -98,14 +109,16 @@ def _show_overview(found: Overview, config: EvaluateConfig) -> None:
         folder = Path(config.output)
         (folder / "overview.md").write_text(sheets_markdown(sheets))
         (folder / "overview.json").write_text(json.dumps(overview_metrics(found), indent=2))
-        console.print(f"written to {folder}: overview.md, overview.json")
+        (folder / "space.png").write_bytes(space)
+        console.print(f"written to {folder}: overview.md, overview.json, space.png")
 
 
-def _pictures(result: EvaluationResult) -> dict[str, bytes]:
-    if result.classification is None:
-        return {}
-    title = f"{result.modality}, {result.split}: zero-shot by {result.label_set}"
-    return {"confusion.png": confusion_png(result.classification, title)}
+def _pictures(
+    encoder: Encoder, embeddings: Embeddings, config: EvaluateConfig, result: EvaluationResult, embedded: EmbeddedItems
+) -> dict[str, bytes]:
+    data, index = _split(encoder, config)
+    gallery = Gallery({result.modality: reader_of(encoder, data, index)})
+    return split_pictures(result, embedded, embeddings.texts(encoder), _templates(encoder, config), gallery)
 
 
 def _write(folder: Path, result: EvaluationResult, pictures: dict[str, bytes]) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from raybind.app.console import console, show_sheet
 from raybind.app.encoders import Embeddings, Encoder, open_encoder
+from raybind.app.gallery import Gallery, reader_of
+from raybind.app.suite_pictures import suite_pictures
 from raybind.app.tracked_run import run_of
 from raybind.config.benchmark import BENCHMARK_FILE, Benchmark
 from raybind.config.data import DataConfig
 from raybind.config.evaluate import EvaluateConfig
 from raybind.construction.pack_report import read_report
-from raybind.data.manifest import MANIFEST_NAME, read_split
+from raybind.data.manifest import MANIFEST_NAME, SplitIndex, read_split
 from raybind.data.storage import Storage, open_storage
 from raybind.errors import ConfigError
 from raybind.evaluation.benchmark import TaskResult, run_task
@@ -25,6 +27,7 @@ from raybind.evaluation.paper_tables import (
     suite_csv,
     suite_json,
     suite_metrics,
+    task_name,
 )
 from raybind.evaluation.sheet import sheets_markdown
 
@@ -37,14 +40,15 @@ def run(config: EvaluateConfig) -> None:
         encoders["image"] = images
     _check_one_space(encoders)
     before = {name: earlier for name, encoder in encoders.items() if (earlier := encoder.untrained())}
-    embeddings, results = Embeddings(config), []
+    embeddings, results, pictures = Embeddings(config), [], {}
     for benchmark, storage in prepared(config):
-        result = _evaluate(benchmark, storage, encoders, before if config.untrained else {}, embeddings)
-        if result is not None:
-            results.append(result)
+        found = _evaluate(benchmark, storage, encoders, before if config.untrained else {}, embeddings)
+        if found is not None:
+            results.append(found[0])
+            pictures |= found[1]
     if not results:
         raise ConfigError(f"no encoder here is of a modality that the benchmarks of {config.benchmarks} need")
-    _show(results, config, opened[0])
+    _show(results, pictures, config, opened[0])
 
 
 def prepared(config: EvaluateConfig) -> list[tuple[Benchmark, Storage]]:
@@ -67,17 +71,21 @@ def _evaluate(
     encoders: Mapping[str, Encoder],
     before: Mapping[str, Encoder],
     embeddings: Embeddings,
-) -> BenchmarkResult | None:
-    """None: there is no encoder for any of its tasks."""
+) -> tuple[BenchmarkResult, dict[str, bytes]] | None:
+    """With its pictures; None: there is no encoder for any of its tasks."""
     there = {name for name in benchmark.config.modalities if storage.exists(f"{name}/{MANIFEST_NAME}")}
     tasks = [task for task in benchmark.config.tasks if set(task.modalities) <= there & set(encoders)]
+    console.print(f"[bold]{benchmark.config.title}[/]")
+    for task in benchmark.config.tasks:
+        if lost := set(task.modalities) - (there & set(encoders)):
+            console.print(f"{task_name(task)} left out: no encoder or no shards of {' and '.join(sorted(lost))}")
     if not tasks:
         return None
-    console.print(f"[bold]{benchmark.config.title}[/]")
     benchmark = benchmark.model_copy(update={"config": benchmark.config.model_copy(update={"tasks": tuple(tasks)})})
-    trained = _results(benchmark, storage, encoders, embeddings)
-    bound = [task for task in tasks if set(task.modalities) <= set(before)]
-    untrained = _results(benchmark, storage, before, embeddings) if len(bound) == len(tasks) else ()
+    embedded, trained = _results(benchmark, storage, encoders, embeddings)
+    untrained = ()
+    if all(set(task.modalities) <= set(before) for task in tasks):
+        _, untrained = _results(benchmark, storage, before, embeddings)
     report = read_report(storage)
     missing = tuple(
         Missing(failed.id, failed.modality, failed.cause)
@@ -85,20 +93,28 @@ def _evaluate(
         if name in report.modalities
         for failed in report.modalities[name].failed
     )
-    return BenchmarkResult(benchmark, trained, untrained, missing)
+    result = BenchmarkResult(benchmark, trained, untrained, missing)
+    readers = {
+        name: reader_of(encoders[name], *_split(benchmark, storage, name)) for name in benchmark.config.modalities
+    }
+    return result, suite_pictures(result, embedded, Gallery(readers))
 
 
 def _results(
     benchmark: Benchmark, storage: Storage, encoders: Mapping[str, Encoder], embeddings: Embeddings
-) -> tuple[TaskResult, ...]:
+) -> tuple[dict[str, EmbeddedItems], tuple[TaskResult, ...]]:
     embedded: dict[str, EmbeddedItems] = {}
     for name in benchmark.config.modalities:
-        index = read_split(storage, name, benchmark.config.split)
-        data = DataConfig(root=storage.root, modality=name, text_source="caption")
+        data, index = _split(benchmark, storage, name)
         views = benchmark.config.views if name == "video" else None
         embedded[name] = embeddings.items(encoders[name], index, data, views)
     encode_texts = embeddings.texts(encoders[benchmark.config.modalities[0]])
-    return tuple(run_task(task, benchmark, embedded, encode_texts) for task in benchmark.config.tasks)
+    return embedded, tuple(run_task(task, benchmark, embedded, encode_texts) for task in benchmark.config.tasks)
+
+
+def _split(benchmark: Benchmark, storage: Storage, modality: str) -> tuple[DataConfig, SplitIndex]:
+    data = DataConfig(root=storage.root, modality=modality, text_source="caption")
+    return data, read_split(storage, modality, benchmark.config.split)
 
 
 def _check_one_space(encoders: Mapping[str, Encoder]) -> None:
@@ -111,7 +127,9 @@ def _check_one_space(encoders: Mapping[str, Encoder]) -> None:
             )
 
 
-def _show(results: Sequence[BenchmarkResult], config: EvaluateConfig, encoder: Encoder) -> None:
+def _show(
+    results: Sequence[BenchmarkResult], pictures: Mapping[str, bytes], config: EvaluateConfig, encoder: Encoder
+) -> None:
     sheets = [*benchmark_sheets(results), *paper_sheets(results)]
     for sheet in sheets:
         show_sheet(sheet)
@@ -123,10 +141,14 @@ def _show(results: Sequence[BenchmarkResult], config: EvaluateConfig, encoder: E
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             (folder / name).write_text(text)
-        console.print(f"written to {folder}: {', '.join(files)}")
+        for name, png in pictures.items():
+            (folder / name).write_bytes(png)
+        console.print(f"written to {folder}: {', '.join(files)} and {len(pictures)} pictures")
     tracked = run_of(encoder, config)
     if tracked is not None:
         tracked.log_metrics({f"benchmark/{name}": value for name, value in suite_metrics(results).items()})
         for name, text in files.items():
             tracked.log_text(text, f"benchmarks/{name}")
+        for name, png in pictures.items():
+            tracked.log_bytes(png, f"benchmarks/{name}")
         console.print(f"recorded in MLflow run {tracked.run_id} at {tracked.uri}")

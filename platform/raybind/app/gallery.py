@@ -33,7 +33,7 @@ class Gallery:
         return Shown(words(item), thumbnail(pixels, modality, reader.config.preprocess))
 
 
-def reader_of(encoder: Encoder, index: SplitIndex, data: DataConfig) -> SampleReader:
+def reader_of(encoder: Encoder, data: DataConfig, index: SplitIndex) -> SampleReader:
     """What reads items as an encoder sees them."""
     trained = encoder.trained
     own = data.model_copy(update={"preprocess": trained.preprocess, "modality": trained.modality})

@@ -32,7 +32,9 @@ def suite_pictures(
         if isinstance(found.found, RetrievalResult):
             pictures[f"{stem}-hits.png"] = _hits_png(found, found.found, embedded, gallery, config.title)
     pictures[f"{config.name}-space.png"] = space_png(
-        {name: one.embeddings for name, one in embedded.items()} | _text_points(result), f"{config.title}: shared space"
+        {name: one.embeddings for name, one in embedded.items()} | _text_points(result),
+        f"{config.title}: shared space",
+        result.benchmark.class_names,
     )
     return pictures
 

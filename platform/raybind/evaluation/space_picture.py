@@ -1,0 +1,69 @@
+"""The shared space of several modalities in two dimensions, by principal components."""
+
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from raybind.evaluation.metrics import unit_embeddings
+
+_MOST_POINTS = 500
+_MOST_NAMES = 12
+_STYLES = (("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#D55E00", "P"))
+"""Colours that the colour-blind can tell apart (Okabe and Ito), each with a marker of its own."""
+
+
+def space_png(embeddings: Mapping[str, Tensor], title: str, text_names: Sequence[str] = ()) -> bytes:
+    """All modalities on the two axes along which they vary most, together.
+
+    Args:
+        embeddings: (N, D) unit-norm by modality; `text` is drawn as stars. Of more than 500 a seeded draw is shown.
+        text_names: written beside the stars, if they are few.
+    Raises: DataError: bad embeddings.
+    """
+    drawn = {name: unit_embeddings(_some(one), name) for name, one in embeddings.items()}
+    points, shares = _principal(torch.cat(list(drawn.values())))
+    figure = Figure(figsize=(8.5, 6.5), layout="constrained")
+    axes = figure.subplots()
+    first = 0
+    for number, (name, one) in enumerate(drawn.items()):
+        colour, marker = ("black", "*") if name == "text" else _STYLES[number % len(_STYLES)]
+        x, y = points[first : first + len(one)].T
+        size = 90 if name == "text" else 26
+        axes.scatter(x, y, s=size, c=colour, marker=marker, alpha=0.7, linewidths=0, label=f"{name} ({len(one)})")
+        if name == "text" and len(text_names) <= _MOST_NAMES:
+            for place, text in zip(zip(x, y, strict=True), text_names, strict=False):
+                axes.annotate(text, place, xytext=(5, 4), textcoords="offset points", fontsize=8, parse_math=False)
+        first += len(one)
+    axes.set(
+        title=title,
+        xlabel=f"first principal component ({shares[0]:.0%} of the variance)",
+        ylabel=f"second principal component ({shares[1]:.0%})",
+    )
+    axes.grid(alpha=0.25)
+    figure.legend(loc="outside right upper", title="points shown", markerscale=1.3)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()
+
+
+def _some(embeddings: Tensor) -> Tensor:
+    if len(embeddings) <= _MOST_POINTS:
+        return embeddings
+    chosen = np.sort(np.random.default_rng(0).choice(len(embeddings), _MOST_POINTS, replace=False))
+    return embeddings[chosen]
+
+
+def _principal(points: Tensor) -> tuple[np.ndarray, tuple[float, float]]:
+    """(N, 2) places and the share of the variance of each axis; an axis points where its largest entry is positive."""
+    centred = points - points.mean(dim=0)
+    _, strengths, axes = torch.linalg.svd(centred, full_matrices=False)
+    variance = strengths.square() / strengths.square().sum().clamp_min(torch.finfo(strengths.dtype).tiny)
+    axes = torch.nn.functional.pad(axes[:2], (0, 0, 0, max(0, 2 - len(axes))))
+    largest = axes.gather(1, axes.abs().argmax(dim=1, keepdim=True))
+    axes = torch.where(largest < 0, -axes, axes)
+    shares = [*variance[:2].tolist(), 0.0, 0.0]
+    return (centred @ axes.T).numpy(), (shares[0], shares[1])
