@@ -4,6 +4,7 @@ import io
 import wave
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import cv2
@@ -22,6 +23,18 @@ class ExpectedItem:
 
 Expected = dict[str, ExpectedItem]
 """By the data set's own name of an item, in the order of the annotations."""
+
+
+def write(folder: Path, name: str, data: bytes | str) -> None:
+    """Write a file below a folder."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def quoted(text: str) -> str:
+    """A csv value, in quotes where it has a comma."""
+    return f'"{text}"' if "," in text else text
 
 
 def picture(number: int, suffix: str = ".jpg", size: tuple[int, int] = (96, 128), bits: int = 8) -> bytes:

@@ -40,7 +40,7 @@ class Table(Config):
     """Their names, for a csv file without a header and for words."""
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     comment: str | None = None
-    """What the lines start with that a csv file has before its rows."""
+    """What lines start with that are no rows: those before the rows of a csv file, any line of words."""
     records: str | None = None
     """For json: the key under which the rows stand, where they are not the whole file."""
     where: dict[str, str] = Field(default_factory=dict)

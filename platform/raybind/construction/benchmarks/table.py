@@ -115,7 +115,7 @@ def _csv_rows(text: str, table: Table) -> Iterator[Row]:
 def _word_rows(text: str, table: Table) -> Iterator[Row]:
     columns = table.columns or ()
     for line in text.splitlines():
-        if line.strip():
+        if line.strip() and not (table.comment and line.startswith(table.comment)):
             yield _row(line.split(maxsplit=len(columns) - 1), columns, table)
 
 
