@@ -1,6 +1,8 @@
 """Trained encoders by their locations, and their embeddings: what evaluations share."""
 
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,17 +13,17 @@ from raybind.app.console import console
 from raybind.app.evaluate import find_checkpoint, is_directory
 from raybind.app.shard_progress import ShardProgress
 from raybind.config.benchmark import Views
-from raybind.config.data import DataConfig, PreprocessConfig
+from raybind.config.data import DataConfig
 from raybind.config.evaluate import EvaluateConfig
 from raybind.config.model import ModelConfig
 from raybind.config.train import TrainConfig
 from raybind.data.manifest import SplitIndex
 from raybind.data.storage import open_storage
-from raybind.evaluation.benchmark import fuse, views_of
+from raybind.evaluation.benchmark import views_of
 from raybind.evaluation.embedding_cache import EmbeddingCache
 from raybind.evaluation.items import EmbeddedItems, EncodeTexts
 from raybind.integrations.ray_cluster import connect
-from raybind.integrations.ray_embed import check_resources, embed_split
+from raybind.integrations.ray_embed import SplitViews, check_resources, embed_splits
 from raybind.model.base import fingerprint
 from raybind.model.encode import remembering, text_encoder
 from raybind.model.layouts import read_encoder
@@ -83,6 +85,15 @@ def open_encoder(location: str) -> Encoder:
     return Encoder(trained_encoder(checkpoint, __version__), checkpoint.root, state.config)
 
 
+@dataclass(frozen=True)
+class Split:
+    """A split to embed."""
+
+    index: SplitIndex
+    data: DataConfig
+    views: Views = field(default_factory=Views)
+
+
 class Embeddings:
     """Embeddings of items and texts, made over Ray and kept where the configuration says."""
 
@@ -90,19 +101,23 @@ class Embeddings:
         self._workers = config.workers
         self._cache = EmbeddingCache(open_storage(config.embeddings)) if config.embeddings is not None else None
 
-    def items(self, encoder: Encoder, index: SplitIndex, data: DataConfig, views: Views | None = None) -> EmbeddedItems:
-        """All items of a split in the order of their ids, so that nothing depends on how they were packed.
+    def items(self, encoder: Encoder, splits: Sequence[Split]) -> list[EmbeddedItems]:
+        """All items of each split in the order of their ids, so that nothing depends on how they were packed.
 
-        Args:
-            views: of each item, whose embeddings are joined; None is the one of the encoder's own preprocessing.
         Raises: DataError: an item cannot be read; names it.
         """
-        own = encoder.trained.preprocess
-        seen = [
-            self._items(encoder, index, data, preprocess)
-            for preprocess in (views_of(own, views) if views is not None else (own,))
+        wanted = [
+            SplitViews(split.index, split.data, views_of(encoder.trained.preprocess, split.views)) for split in splits
         ]
-        return EmbeddedItems(seen[0].items, fuse([one.embeddings for one in seen]))
+        if self._cache is None:
+            return self._embed(encoder.trained, wanted)
+        keys = [_depends_on(encoder, split) for split in wanted]
+        found = {number: items for number, key in enumerate(keys) if (items := self._cache.items(key)) is not None}
+        lost = [number for number in range(len(wanted)) if number not in found]
+        for number, items in zip(lost, self._embed(encoder.trained, [wanted[n] for n in lost]), strict=True):
+            self._cache.keep(keys[number], items)
+            found[number] = items
+        return [found[number] for number in range(len(wanted))]
 
     def texts(self, encoder: Encoder) -> EncodeTexts:
         """The language encoder's function."""
@@ -113,21 +128,23 @@ class Embeddings:
         encode = remembering(text_encoder(language.to(device), tokenizer, device))
         return self._cache.texts(encoder.language_fingerprint, encode) if self._cache is not None else encode
 
-    def _items(
-        self, encoder: Encoder, index: SplitIndex, data: DataConfig, preprocess: PreprocessConfig
-    ) -> EmbeddedItems:
-        trained = replace(encoder.trained, preprocess=preprocess)
-        if self._cache is None:
-            return self._embed(trained, index, data)
-        depends_on = (encoder.fingerprint, index.digest, index.split, data.text_source, preprocess.model_dump_json())
-        return self._cache.items(depends_on, lambda: self._embed(trained, index, data))
-
-    def _embed(self, trained: TrainedEncoder, index: SplitIndex, data: DataConfig) -> EmbeddedItems:
+    def _embed(self, trained: TrainedEncoder, splits: Sequence[SplitViews]) -> list[EmbeddedItems]:
+        if not splits:
+            return []
         connect()
         check_resources(self._workers)
-        parts = embed_split(trained, index, data, self._workers)
-        num_parts = -(-len(index) // self._workers.batch_size)
-        shown = ShardProgress(console, f"{index.modality}: embedded", "items", "batches").show(
-            parts, num_parts, lambda part: len(part.items)
-        )
-        return EmbeddedItems.in_order_of(sorted(index.ids.tolist()), shown)
+        num_batches = sum(-(-len(split.index) // self._workers.batch_size) for split in splits)
+        progress = ShardProgress(console, f"{trained.modality}: embedded", "items", "batches")
+        parts: list[list[EmbeddedItems]] = [[] for _ in splits]
+        batches = embed_splits(trained, splits, self._workers)
+        for number, part in progress.show(batches, num_batches, lambda batch: len(batch[1].items)):
+            parts[number].append(part)
+        return [
+            EmbeddedItems.in_order_of(sorted(split.index.ids.tolist()), part)
+            for split, part in zip(splits, parts, strict=True)
+        ]
+
+
+def _depends_on(encoder: Encoder, split: SplitViews) -> tuple[str, ...]:
+    views = json.dumps([preprocess.model_dump(mode="json") for preprocess in split.views])
+    return (encoder.fingerprint, split.index.digest, split.index.split, split.data.text_source, views)

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from raybind.app.console import console, show_sheet
-from raybind.app.encoders import Embeddings, Encoder, open_encoder
+from raybind.app.encoders import Embeddings, Encoder, Split, open_encoder
 from raybind.app.gallery import Gallery, reader_of
 from raybind.app.split_pictures import shared_space_png, split_pictures
 from raybind.app.tracked_run import run_of
@@ -64,7 +64,7 @@ def _evaluate(
     encoder: Encoder, embeddings: Embeddings, config: EvaluateConfig
 ) -> tuple[EvaluationResult, EmbeddedItems]:
     data, index = _split(encoder, config)
-    embedded = embeddings.items(encoder, index, data)
+    (embedded,) = embeddings.items(encoder, [Split(index, data)])
     modality, templates = encoder.trained.modality, _templates(encoder, config)
     encode_texts = embeddings.texts(encoder)
     return evaluate(embedded, encode_texts, modality, config.split, config.label_set, templates), embedded
@@ -98,7 +98,7 @@ def _base_images(encoder: Encoder, embeddings: Embeddings, config: EvaluateConfi
     root = open_storage(data.root)
     if images is None or not root.exists(f"image/{MANIFEST_NAME}"):
         return None
-    return embeddings.items(images, read_split(root, "image", config.split), data)
+    return embeddings.items(images, [Split(read_split(root, "image", config.split), data)])[0]
 
 
 def _show_overview(found: Overview, space: bytes, config: EvaluateConfig) -> None:

@@ -3,14 +3,15 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from raybind.app.console import console, show_sheet
-from raybind.app.encoders import Embeddings, Encoder, open_encoder
+from raybind.app.encoders import Embeddings, Encoder, Split, open_encoder
 from raybind.app.gallery import Gallery, reader_of
 from raybind.app.suite_pictures import suite_pictures
 from raybind.app.tracked_run import run_of
-from raybind.config.benchmark import BENCHMARK_FILE, Benchmark
+from raybind.config.benchmark import BENCHMARK_FILE, Benchmark, Views
 from raybind.config.data import DataConfig
 from raybind.config.evaluate import EvaluateConfig
 from raybind.construction.pack_report import read_report
@@ -18,7 +19,7 @@ from raybind.data.manifest import MANIFEST_NAME, SplitIndex, read_split
 from raybind.data.storage import Storage, open_storage
 from raybind.errors import ConfigError
 from raybind.evaluation.benchmark import TaskResult, run_task
-from raybind.evaluation.items import EmbeddedItems
+from raybind.evaluation.items import EmbeddedItems, EncodeTexts
 from raybind.evaluation.paper_tables import (
     BenchmarkResult,
     Missing,
@@ -39,16 +40,32 @@ def run(config: EvaluateConfig) -> None:
     if "image" not in encoders and (images := opened[0].of_images()) is not None:
         encoders["image"] = images
     _check_one_space(encoders)
-    before = {name: earlier for name, encoder in encoders.items() if (earlier := encoder.untrained())}
-    embeddings, results, pictures = Embeddings(config), [], {}
-    for benchmark, storage in prepared(config):
-        found = _evaluate(benchmark, storage, encoders, before if config.untrained else {}, embeddings)
-        if found is not None:
-            results.append(found[0])
-            pictures |= found[1]
-    if not results:
+    wanted = [one for found in prepared(config) if (one := _runnable(*found, set(encoders))) is not None]
+    if not wanted:
         raise ConfigError(f"no encoder here is of a modality that the benchmarks of {config.benchmarks} need")
+    embeddings = Embeddings(config)
+    embedded = _embed(wanted, encoders, embeddings)
+    trained = _results(wanted, embedded, embeddings.texts(opened[0]))
+    untrained = _untrained(wanted, encoders, embeddings) if config.untrained else {}
+    results, pictures = [], {}
+    for one in wanted:
+        result = BenchmarkResult(one.benchmark, trained[one.name], untrained.get(one.name, ()), _missing(one))
+        readers = {name: reader_of(encoders[name], *_split(one, name)) for name in one.benchmark.config.modalities}
+        results.append(result)
+        pictures |= suite_pictures(result, embedded[one.name], Gallery(readers))
     _show(results, pictures, config, opened[0])
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A benchmark with the tasks for which there are encoders, and where it lies."""
+
+    benchmark: Benchmark
+    storage: Storage
+
+    @property
+    def name(self) -> str:
+        return self.benchmark.config.name
 
 
 def prepared(config: EvaluateConfig) -> list[tuple[Benchmark, Storage]]:
@@ -65,56 +82,72 @@ def prepared(config: EvaluateConfig) -> list[tuple[Benchmark, Storage]]:
     return [(Benchmark.model_validate_json(raw), storage) for storage, raw in found]
 
 
-def _evaluate(
-    benchmark: Benchmark,
-    storage: Storage,
-    encoders: Mapping[str, Encoder],
-    before: Mapping[str, Encoder],
-    embeddings: Embeddings,
-) -> tuple[BenchmarkResult, dict[str, bytes]] | None:
-    """With its pictures; None: there is no encoder for any of its tasks."""
+def _runnable(benchmark: Benchmark, storage: Storage, encoders: set[str]) -> _Prepared | None:
+    """None: there is no encoder for any of its tasks. What is left out is said."""
     there = {name for name in benchmark.config.modalities if storage.exists(f"{name}/{MANIFEST_NAME}")}
-    tasks = [task for task in benchmark.config.tasks if set(task.modalities) <= there & set(encoders)]
-    console.print(f"[bold]{benchmark.config.title}[/]")
+    tasks = []
     for task in benchmark.config.tasks:
-        if lost := set(task.modalities) - (there & set(encoders)):
-            console.print(f"{task_name(task)} left out: no encoder or no shards of {' and '.join(sorted(lost))}")
+        if lost := set(task.modalities) - (there & encoders):
+            what = f"{benchmark.config.title}, {task_name(task)}"
+            console.print(f"{what} left out: no encoder or no shards of {' and '.join(sorted(lost))}", markup=False)
+        else:
+            tasks.append(task)
     if not tasks:
         return None
-    benchmark = benchmark.model_copy(update={"config": benchmark.config.model_copy(update={"tasks": tuple(tasks)})})
-    embedded, trained = _results(benchmark, storage, encoders, embeddings)
-    untrained = ()
-    if all(set(task.modalities) <= set(before) for task in tasks):
-        _, untrained = _results(benchmark, storage, before, embeddings)
-    report = read_report(storage)
-    missing = tuple(
-        Missing(failed.id, failed.modality, failed.cause)
-        for name in benchmark.config.modalities
-        if name in report.modalities
-        for failed in report.modalities[name].failed
-    )
-    result = BenchmarkResult(benchmark, trained, untrained, missing)
-    readers = {
-        name: reader_of(encoders[name], *_split(benchmark, storage, name)) for name in benchmark.config.modalities
-    }
-    return result, suite_pictures(result, embedded, Gallery(readers))
+    config = benchmark.config.model_copy(update={"tasks": tuple(tasks)})
+    return _Prepared(benchmark.model_copy(update={"config": config}), storage)
+
+
+def _embed(
+    wanted: Sequence[_Prepared], encoders: Mapping[str, Encoder], embeddings: Embeddings
+) -> dict[str, dict[str, EmbeddedItems]]:
+    """By benchmark and modality; each encoder goes through all benchmarks at once."""
+    found: dict[str, dict[str, EmbeddedItems]] = {one.name: {} for one in wanted}
+    for modality, encoder in encoders.items():
+        asking = [one for one in wanted if modality in one.benchmark.config.modalities]
+        splits = []
+        for one in asking:
+            data, index = _split(one, modality)
+            splits.append(Split(index, data, one.benchmark.config.views if modality == "video" else Views()))
+        for one, items in zip(asking, embeddings.items(encoder, splits), strict=True):
+            found[one.name][modality] = items
+    return found
+
+
+def _untrained(
+    wanted: Sequence[_Prepared], encoders: Mapping[str, Encoder], embeddings: Embeddings
+) -> dict[str, tuple[TaskResult, ...]]:
+    """Of the benchmarks whose encoders are all known as they were before training."""
+    before = {name: earlier for name, encoder in encoders.items() if (earlier := encoder.untrained())}
+    known = [one for one in wanted if set(one.benchmark.config.modalities) <= set(before)]
+    if not known:
+        return {}
+    return _results(known, _embed(known, before, embeddings), embeddings.texts(next(iter(before.values()))))
 
 
 def _results(
-    benchmark: Benchmark, storage: Storage, encoders: Mapping[str, Encoder], embeddings: Embeddings
-) -> tuple[dict[str, EmbeddedItems], tuple[TaskResult, ...]]:
-    embedded: dict[str, EmbeddedItems] = {}
-    for name in benchmark.config.modalities:
-        data, index = _split(benchmark, storage, name)
-        views = benchmark.config.views if name == "video" else None
-        embedded[name] = embeddings.items(encoders[name], index, data, views)
-    encode_texts = embeddings.texts(encoders[benchmark.config.modalities[0]])
-    return embedded, tuple(run_task(task, benchmark, embedded, encode_texts) for task in benchmark.config.tasks)
+    wanted: Sequence[_Prepared], embedded: Mapping[str, Mapping[str, EmbeddedItems]], encode_texts: EncodeTexts
+) -> dict[str, tuple[TaskResult, ...]]:
+    return {
+        one.name: tuple(
+            run_task(task, one.benchmark, embedded[one.name], encode_texts) for task in one.benchmark.config.tasks
+        )
+        for one in wanted
+    }
 
 
-def _split(benchmark: Benchmark, storage: Storage, modality: str) -> tuple[DataConfig, SplitIndex]:
-    data = DataConfig(root=storage.root, modality=modality, text_source="caption")
-    return data, read_split(storage, modality, benchmark.config.split)
+def _missing(one: _Prepared) -> tuple[Missing, ...]:
+    report = read_report(one.storage)
+    return tuple(
+        Missing(failed.id, failed.modality, failed.cause)
+        for name in one.benchmark.config.modalities
+        for failed in report.modalities[name].failed
+    )
+
+
+def _split(one: _Prepared, modality: str) -> tuple[DataConfig, SplitIndex]:
+    data = DataConfig(root=one.storage.root, modality=modality, text_source="caption")
+    return data, read_split(one.storage, modality, one.benchmark.config.split)
 
 
 def _check_one_space(encoders: Mapping[str, Encoder]) -> None:

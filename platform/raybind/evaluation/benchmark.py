@@ -2,7 +2,8 @@
 
 One mechanism does all of them. An item is made of one or more modalities, a query of text, modalities or both; where
 there are several, their unit vectors are added and the sum made unit-norm again. LanguageBind's Tables 6 and 7 do not
-say how embeddings are joined; with equal weights no modality is preferred, and nothing is fitted to the test.
+say how embeddings are joined (one of its authors speaks of averaging the two modalities' logits: the same sum, of
+another length); with equal weights no modality is preferred, and nothing is fitted to the test.
 
 Legend: N items, D embedding.
 """

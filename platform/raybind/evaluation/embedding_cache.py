@@ -10,7 +10,7 @@ data packed again are not found, rather than wrong.
 import hashlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -49,16 +49,18 @@ class EmbeddingCache:
 
     storage: Storage
 
-    def items(self, depends_on: Sequence[str], embed: Callable[[], EmbeddedItems]) -> EmbeddedItems:
-        """The items kept under what they depend on, or embedded now and kept."""
-        name = f"items-{_key(depends_on)}.parquet"
-        if self.storage.exists(name):
-            return table_items(pq.read_table(pa.BufferReader(self.storage.read(name))))
-        embedded = embed()
+    def items(self, depends_on: Sequence[str]) -> EmbeddedItems | None:
+        """The items kept under what they depend on, if they are."""
+        name = _items_name(depends_on)
+        if not self.storage.exists(name):
+            return None
+        return table_items(pq.read_table(pa.BufferReader(self.storage.read(name))))
+
+    def keep(self, depends_on: Sequence[str], embedded: EmbeddedItems) -> None:
+        """Keep items under what they depend on."""
         sink = pa.BufferOutputStream()
         pq.write_table(items_table(embedded), sink)
-        self.storage.write(name, sink.getvalue().to_pybytes())
-        return embedded
+        self.storage.write(_items_name(depends_on), sink.getvalue().to_pybytes())
 
     def texts(self, language: str, encode: EncodeTexts) -> EncodeTexts:
         """The same function, which keeps what it has encoded.
@@ -77,6 +79,10 @@ class EmbeddingCache:
             return embeddings
 
         return encode_or_read
+
+
+def _items_name(depends_on: Sequence[str]) -> str:
+    return f"items-{_key(depends_on)}.parquet"
 
 
 def _key(depends_on: Sequence[str]) -> str:

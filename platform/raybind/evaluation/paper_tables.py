@@ -114,9 +114,17 @@ def suite_csv(results: Sequence[BenchmarkResult]) -> Iterator[tuple[str, ...]]:
 
 
 def task_name(task: Task) -> str:
-    """`zero_shot_depth`, `text_to_video`, `image+text_to_depth`."""
+    """`zero_shot_depth`, `text_to_video`, `image+text_to_depth`, `text_to_video_having_audio`."""
     items = "+".join(task.items)
-    return f"{'+'.join(task.queries)}_to_{items}" if task.kind == "retrieval" else f"{task.kind}_{items}"
+    name = f"{'+'.join(task.queries)}_to_{items}" if task.kind == "retrieval" else f"{task.kind}_{items}"
+    having = "+".join(_also_required(task))
+    return f"{name}_having_{having}" if having else name
+
+
+def _also_required(task: Task) -> tuple[str, ...]:
+    """Modalities that an item must have though the task does not look at them."""
+    seen = (*task.items, *(task.queries if task.kind == "retrieval" else ()))
+    return tuple(name for name in task.requires if name not in seen)
 
 
 @dataclass(frozen=True)
@@ -131,7 +139,7 @@ class _Row:
         """`NYU-D, image + text -> depth`."""
         task = self.task.task
         what = _arrow(task, self.reported.metric) if task.kind == "retrieval" else _items(self.task)
-        return f"{self.result.benchmark.config.title}, {what}"
+        return f"{self.result.benchmark.config.title}, {what}{_having(task)}"
 
 
 def _rows(result: BenchmarkResult) -> Iterator[_Row]:
@@ -193,8 +201,13 @@ def _all_metrics(result: BenchmarkResult, number: int) -> Sheet:
         if is_retrieval
         else f"{found.task.kind.replace('_', '-')}, {_items(found)}"
     )
-    title = f"{config.title}: {what}"
+    title = f"{config.title}: {what}{_having(found.task)}"
     return Sheet(title, note, ("metric", "encoder", "untrained encoder", "chance"), rows)
+
+
+def _having(task: Task) -> str:
+    names = _also_required(task)
+    return f" (items with {' and '.join(names)})" if names else ""
 
 
 def _items(found: TaskResult) -> str:
