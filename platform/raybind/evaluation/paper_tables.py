@@ -171,8 +171,12 @@ def _sheet(table: int, rows: Sequence[_Row]) -> Sheet:
     notes = ["[95 % interval]; difference: ours less the paper's"]
     if not all(row.result.complete(row.task) for row in rows):
         notes.append("(in brackets): not all of the published items")
-    notes += dict.fromkeys(f"{row.name}: {row.reported.note}" for row in rows if row.reported.note)
-    return Sheet(_TITLES.get(table, f"Table {table}"), "; ".join(notes), columns, cells)
+    remarks: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row.reported.note:
+            remarks.setdefault(row.reported.note, {})[row.result.benchmark.config.title] = None
+    notes += [f"{', '.join(titles)}: {remark}" for remark, titles in remarks.items()]
+    return Sheet(_TITLES.get(table, f"Table {table}"), "\n".join(f"- {note}" for note in notes), columns, cells)
 
 
 def _all_metrics(result: BenchmarkResult, number: int) -> Sheet:
