@@ -191,6 +191,7 @@ def test_fp16_is_refused_where_the_device_lacks_it(base_weights: Path, monkeypat
 
 
 @pytest.mark.slow
+@pytest.mark.prove
 def test_offload_changes_nothing(base_weights: Path, tmp_path: Path) -> None:
     """With a move to a fresh engine in the middle, and the temperature clamped."""
     settings = [(2, "none"), (2, "optimizer"), (3, "none"), (3, "optimizer"), (3, "parameters")]
@@ -205,6 +206,7 @@ def test_offload_changes_nothing(base_weights: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.prove
 def test_logit_scale_stays_within_its_bound_offloaded(base_weights: Path, tmp_path: Path) -> None:
     settings = [(1, "optimizer"), (2, "optimizer"), (3, "optimizer"), (3, "parameters")]
     configs = [make_config(base_weights, stage, 2, offload=offload) for stage, offload in settings]

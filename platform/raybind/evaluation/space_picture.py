@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -28,15 +29,14 @@ def space_png(embeddings: Mapping[str, Tensor], title: str, text_names: Sequence
     points, shares = _principal(torch.cat(list(drawn.values())))
     figure = Figure(figsize=(8.5, 6.5), layout="constrained")
     axes = figure.subplots()
-    first = 0
+    first, stars = 0, []
     for number, (name, one) in enumerate(drawn.items()):
         colour, marker = ("black", "*") if name == "text" else _STYLES[number % len(_STYLES)]
         x, y = points[first : first + len(one)].T
         size = 90 if name == "text" else 26
         axes.scatter(x, y, s=size, c=colour, marker=marker, alpha=0.7, linewidths=0, label=f"{name} ({len(one)})")
         if name == "text" and len(text_names) <= _MOST_NAMES:
-            for place, text in zip(zip(x, y, strict=True), text_names, strict=False):
-                axes.annotate(text, place, xytext=(5, 4), textcoords="offset points", fontsize=8, parse_math=False)
+            stars = list(zip(x.tolist(), y.tolist(), text_names, strict=False))
         first += len(one)
     axes.set(
         title=title,
@@ -44,10 +44,31 @@ def space_png(embeddings: Mapping[str, Tensor], title: str, text_names: Sequence
         ylabel=f"second principal component ({shares[1]:.0%})",
     )
     axes.grid(alpha=0.25)
+    _write_names(axes, stars)
     figure.legend(loc="outside right upper", title="points shown", markerscale=1.3)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()
+
+
+def _write_names(axes: Axes, stars: Sequence[tuple[float, float, str]]) -> None:
+    """Towards the middle, one above the other where stars stand close."""
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    line, away, middle = 0.035 * (high - low), 0.04 * (right - left), (left + right) / 2
+    for is_left in (True, False):
+        free = low
+        for x, y, name in sorted((star for star in stars if (star[0] < middle) == is_left), key=lambda star: star[1]):
+            free = max(y, free + line)
+            axes.annotate(
+                name,
+                (x, y),
+                (x + away, free) if is_left else (x - away, free),
+                ha="left" if is_left else "right",
+                va="center",
+                fontsize=8,
+                arrowprops={"arrowstyle": "-", "color": "grey", "linewidth": 0.6},
+                parse_math=False,
+            )
 
 
 def _some(embeddings: Tensor) -> Tensor:

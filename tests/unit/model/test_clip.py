@@ -45,7 +45,9 @@ def tiny_config(weights: Path, **changes: object) -> ModelConfig:
     return ModelConfig.model_validate({"base": {"architecture": TINY, "weights": str(weights)}, **changes})
 
 
-@pytest.mark.parametrize("name", ["ViT-B-32", "ViT-B-32-quickgelu", pytest.param("ViT-L-14", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["ViT-B-32", "ViT-B-32-quickgelu", pytest.param("ViT-L-14", marks=[pytest.mark.slow, pytest.mark.prove])]
+)
 def test_embeddings_equal_open_clip(name: str, tmp_path: Path) -> None:
     theirs = open_clip.create_model(name, pretrained=None).eval()
     save_file({k: v.contiguous() for k, v in theirs.state_dict().items()}, tmp_path / "weights.safetensors")
