@@ -4,6 +4,7 @@ import pytest
 
 from raybind.data.media_headers import check_media
 from raybind.data.sample import MediaFile, UnpackableSample
+from tests.miniatures.base import video
 
 GOOD = [
     ("video", "mp4", "mp4"),
@@ -31,6 +32,17 @@ BAD = [
 @pytest.mark.parametrize(("modality", "suffix", "name"), GOOD)
 def test_right_files_pass(modality: str, suffix: str, name: str, tiny_media) -> None:
     check_media(modality, (MediaFile(suffix, getattr(tiny_media, name)),))
+
+
+@pytest.mark.parametrize(
+    ("container", "suffix"), [("mov", "mp4"), ("webm", "webm"), ("matroska", "mkv"), ("avi", "avi")]
+)
+def test_videos_are_told_by_their_containers(container: str, suffix: str) -> None:
+    data = video(1, container)
+    check_media("video", (MediaFile(suffix, data),))
+    for other in {"mp4", "webm", "mkv", "avi"} - {suffix}:
+        with pytest.raises(UnpackableSample, match=f"not a {other} file but {suffix}"):
+            check_media("video", (MediaFile(other, data),))
 
 
 @pytest.mark.parametrize(("modality", "suffix", "name", "cause"), BAD)

@@ -4,6 +4,7 @@ import struct
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from raybind.config.data import PreprocessConfig
 from raybind.errors import DataError
@@ -39,6 +40,28 @@ def test_evenly_spaced_frames_whether_the_container_counts_them_or_not(
     assert seen(media) == [0, 2, 5, 8, 10, 13, 16, 19]
     assert seen(media, num_frames=3) == [0, 9, 19]
     assert seen(media, num_frames=1) == [0]
+
+
+def test_stretches_part_a_file_among_the_views() -> None:
+    media = video_bytes(grey_frames(LEVELS))
+    assert seen(media, num_frames=2, stretch=(0, 2)) == [0, 9]
+    assert seen(media, num_frames=2, stretch=(1, 2)) == [10, 19]
+    assert [seen(media, num_frames=2, stretch=(part, 3)) for part in range(3)] == [[0, 5], [6, 12], [13, 19]]
+    short = video_bytes(grey_frames(LEVELS[:2]))
+    assert [seen(short, num_frames=1, stretch=(part, 5))[0] for part in range(5)] == [0, 0, 0, 1, 1]
+    with pytest.raises(ValidationError, match="stretch 2 of 2"):
+        settings(stretch=(2, 2))
+
+
+@pytest.mark.parametrize("tall", [False, True])
+def test_crops_move_along_the_longer_edge_alone(tall: bool) -> None:
+    frame = np.repeat(np.array([0, 100, 200], np.uint8), 16)[None, :, None].repeat(16, 0).repeat(3, 2)
+    frames = np.stack([frame.transpose(1, 0, 2) if tall else frame] * 2)
+    shown = {}
+    for crop in ("start", "centre", "end"):
+        config = settings(num_frames=1).model_copy(update={"crop": crop})
+        shown[crop] = VIDEO.transform(frames, InputShape(16, 16), config)
+    assert {crop: round(clip.mean() * 255) for crop, clip in shown.items()} == {"start": 0, "centre": 100, "end": 200}
 
 
 def test_arrays_are_sampled_as_files_are() -> None:
