@@ -136,3 +136,13 @@ def test_unknown_benchmark_is_told_those_that_are_known(tmp_path: Path, capsys: 
     assert prepare_benchmark.main(asked) == 2
     assert "esc50" in capsys.readouterr().err
     assert not (tmp_path / "out" / MANIFEST_NAME).exists()
+
+
+def test_folder_that_holds_something_else_is_told_what_it_must_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["benchmark=clotho", f"location={tmp_path}", f"output={tmp_path}/out", "--check"]
+    assert prepare_benchmark.main(asked) == 2
+    message = capsys.readouterr().err
+    assert "has no clotho_captions_evaluation.csv" in message
+    assert "evaluation/" in message

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from raybind.app.cli import run_job
+from raybind.config.benchmark import BENCHMARK_FILE, Benchmark
 from raybind.config.evaluate import EvaluateConfig
 from raybind.data.storage import Storage, open_storage
 from raybind.errors import ConfigError
@@ -12,6 +13,7 @@ from raybind.integrations.train_snapshot import newest_checkpoint
 EXAMPLES = """examples:
   python jobs/evaluate.py checkpoint=runs/first
   python jobs/evaluate.py checkpoint=s3://vidal/runs/first split=test output=report
+  python jobs/evaluate.py checkpoint=runs/depth also=[runs/audio,runs/video] suite=paper benchmarks=s3://data/benchmarks
 """
 
 DIRECTORY_FILES = ("raybind.json", "config.json")
@@ -25,13 +27,29 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def check(config: EvaluateConfig) -> None:
-    """Raises: ConfigError: no checkpoint, or no such split."""
+    """Raises: ConfigError: no checkpoint, no such data, or a benchmark that is not prepared."""
     for key, location in (("checkpoint", config.checkpoint), *(("also", other) for other in config.also)):
         check_location(key, location)
         if not is_directory(location):
             find_checkpoint(location)
     if config.root is not None:
         check_location("root", config.root)
+    if config.suite is not None:
+        prepared(config)
+
+
+def prepared(config: EvaluateConfig) -> list[tuple[Benchmark, Storage]]:
+    """The benchmarks asked for, and where each lies. Raises: ConfigError: one is not prepared."""
+    root = open_storage(str(config.benchmarks))
+    there = [name for name in root.children() if root.exists(f"{name}/{BENCHMARK_FILE}")]
+    if not there:
+        raise ConfigError(f"benchmarks={config.benchmarks!r} holds none; prepare some with jobs/prepare_benchmark.py")
+    wanted = there if config.suite == "paper" or config.suite is None else config.suite
+    lost = [name for name in wanted if name not in there]
+    if lost:
+        raise ConfigError(f"{', '.join(lost)} not in {config.benchmarks}; prepared are {', '.join(there)}")
+    found = [(root.below(name), root.read(f"{name}/{BENCHMARK_FILE}")) for name in wanted]
+    return [(Benchmark.model_validate_json(raw), storage) for storage, raw in found]
 
 
 def is_directory(location: str) -> bool:

@@ -8,15 +8,16 @@ from pathlib import Path
 
 from raybind.app.console import console, show_sheet
 from raybind.app.encoders import Embeddings, Encoder, Split, open_encoder
+from raybind.app.evaluate import prepared
 from raybind.app.gallery import Gallery, reader_of
 from raybind.app.suite_pictures import suite_pictures
 from raybind.app.tracked_run import run_of
-from raybind.config.benchmark import BENCHMARK_FILE, Benchmark, Views
+from raybind.config.benchmark import Benchmark, Views
 from raybind.config.data import DataConfig
 from raybind.config.evaluate import EvaluateConfig
 from raybind.construction.pack_report import read_report
 from raybind.data.manifest import MANIFEST_NAME, SplitIndex, read_split
-from raybind.data.storage import Storage, open_storage
+from raybind.data.storage import Storage
 from raybind.errors import ConfigError
 from raybind.evaluation.benchmark import TaskResult, run_task
 from raybind.evaluation.items import EmbeddedItems, EncodeTexts
@@ -66,20 +67,6 @@ class _Prepared:
     @property
     def name(self) -> str:
         return self.benchmark.config.name
-
-
-def prepared(config: EvaluateConfig) -> list[tuple[Benchmark, Storage]]:
-    """The benchmarks asked for, and where each lies. Raises: ConfigError: one is not prepared."""
-    root = open_storage(str(config.benchmarks))
-    there = [name for name in root.children() if root.exists(f"{name}/{BENCHMARK_FILE}")]
-    if not there:
-        raise ConfigError(f"benchmarks={config.benchmarks!r} holds none; prepare some with jobs/prepare_benchmark.py")
-    wanted = there if config.suite == "paper" or config.suite is None else config.suite
-    lost = [name for name in wanted if name not in there]
-    if lost:
-        raise ConfigError(f"{', '.join(lost)} not in {config.benchmarks}; prepared are {', '.join(there)}")
-    found = [(root.below(name), root.read(f"{name}/{BENCHMARK_FILE}")) for name in wanted]
-    return [(Benchmark.model_validate_json(raw), storage) for storage, raw in found]
 
 
 def _runnable(benchmark: Benchmark, storage: Storage, encoders: set[str]) -> _Prepared | None:

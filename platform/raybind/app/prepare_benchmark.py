@@ -8,6 +8,7 @@ from raybind.config.benchmark import BENCHMARK_FILE, Benchmark
 from raybind.config.prepare_benchmark import PrepareBenchmarkConfig
 from raybind.construction.benchmarks import BenchmarkSource
 from raybind.data.storage import open_storage
+from raybind.errors import ConfigError
 from raybind.evaluation.benchmark_files import benchmark_names, read_benchmark
 
 _EXAMPLES = f"""examples:
@@ -35,6 +36,10 @@ def main(argv: list[str] | None = None) -> int:
 def _check(config: PrepareBenchmarkConfig) -> PackingJob:
     benchmark = read_benchmark(config.benchmark)
     source = BenchmarkSource(open_storage(config.location), benchmark)
+    try:
+        source.plan()
+    except ConfigError as error:
+        raise ConfigError(f"{error}\nThe folder of {benchmark.title} must hold:\n{benchmark.layout}") from None
     return check_packing(source, open_storage(config.output).below(benchmark.name), config)
 
 

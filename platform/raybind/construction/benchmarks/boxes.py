@@ -82,8 +82,7 @@ class BoxesReader:
         read = [name for name in names if self._has_picture(name, finder)]
         if not read:
             raise ConfigError(
-                f"{self.storage.root}/{where}: {len(names)} xml files, of which none has a picture in its place; "
-                "see what the folder must hold in the benchmark's file"
+                f"{self.storage.root}/{where}: {len(names)} xml files, of which none has a picture in its place"
             )
         for name in read:
             text = read_annotations(self.storage, f"{where}/{name}")

@@ -92,7 +92,7 @@ class NyuDepthReader:
             )
 
     def _missing(self, file: str) -> ConfigError:
-        return ConfigError(f"{self.storage.root} has no {file}; see what the folder must hold in the benchmark's file")
+        return ConfigError(f"{self.storage.root} has no {file}")
 
 
 class _DamagedFile(Exception):

@@ -85,9 +85,7 @@ def read_annotations(storage: Storage, file: str) -> str:
     try:
         return storage.read(file).decode("utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(
-            f"{storage.root} has no {file}; see what the folder must hold in the benchmark's file"
-        ) from None
+        raise ConfigError(f"{storage.root} has no {file}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{storage.root}/{file} is not UTF-8 text: {error}") from None
 
