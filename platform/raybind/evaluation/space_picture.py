@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from raybind.evaluation.metrics import unit_embeddings
 
 _MOST_POINTS = 500
 _MOST_NAMES = 12
+_FEW_TEXTS = 60
+"""Up to which stars are large; more would hide what they are compared with."""
 _STYLES = (("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#D55E00", "P"))
 """Colours that the colour-blind can tell apart (Okabe and Ito), each with a marker of its own."""
 
@@ -31,10 +34,8 @@ def space_png(embeddings: Mapping[str, Tensor], title: str, text_names: Sequence
     axes = figure.subplots()
     first, stars = 0, []
     for number, (name, one) in enumerate(drawn.items()):
-        colour, marker = ("black", "*") if name == "text" else _STYLES[number % len(_STYLES)]
         x, y = points[first : first + len(one)].T
-        size = 90 if name == "text" else 26
-        axes.scatter(x, y, s=size, c=colour, marker=marker, alpha=0.7, linewidths=0, label=f"{name} ({len(one)})")
+        axes.scatter(x, y, alpha=0.7, linewidths=0, label=f"{name} ({len(one)})", **_style(name, number, len(one)))
         if name == "text" and len(text_names) <= _MOST_NAMES:
             stars = list(zip(x.tolist(), y.tolist(), text_names, strict=False))
         first += len(one)
@@ -49,6 +50,14 @@ def space_png(embeddings: Mapping[str, Tensor], title: str, text_names: Sequence
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()
+
+
+def _style(name: str, number: int, num_points: int) -> dict[str, Any]:
+    if name != "text":
+        colour, marker = _STYLES[number % len(_STYLES)]
+        return {"s": 26, "c": colour, "marker": marker, "zorder": 2}
+    few = num_points <= _FEW_TEXTS
+    return {"s": 90 if few else 26, "c": "black" if few else "grey", "marker": "*", "zorder": 3 if few else 1}
 
 
 def _write_names(axes: Axes, stars: Sequence[tuple[float, float, str]]) -> None:
