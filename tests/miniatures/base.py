@@ -32,11 +32,6 @@ def write(folder: Path, name: str, data: bytes | str) -> None:
     path.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
-def quoted(text: str) -> str:
-    """A csv value, in quotes where it has a comma."""
-    return f'"{text}"' if "," in text else text
-
-
 def picture(number: int, suffix: str = ".jpg", size: tuple[int, int] = (96, 128), bits: int = 8) -> bytes:
     """A picture of (height, width) with a pattern of its own."""
     generator = np.random.default_rng(number)
