@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import PROJECT
 from tests.integration.jobs import run_job
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.prove, pytest.mark.ray, pytest.mark.slow]
 
 IMU = Path(__file__).with_name("imu.py")
 MOTIONS = ("resting", "shaking", "circling", "bouncing")
