@@ -32,8 +32,8 @@ class EvaluateConfig(Config):
     """Checkpoints of further modalities of the same base and data: each is evaluated too, and in the end retrieval
     between every two of them, the base's own images included where they are packed (Sec. 4.4: emergent alignment)."""
     suite: Literal["paper"] | tuple[str, ...] | None = None
-    """Benchmarks to evaluate on instead of a split: paper for all that are prepared of those the paper has tables of,
-    or names such as [esc50,clotho]. Their tables stand beside the paper's figures."""
+    """Benchmarks to evaluate on instead of a split: paper for all that are prepared, or names such as [esc50,clotho].
+    Their tables stand beside the paper's figures."""
     benchmarks: str | None = None
     """Folder of the prepared benchmarks (jobs/prepare_benchmark.py), local or s3://; must be set with suite."""
     root: str | None = None
