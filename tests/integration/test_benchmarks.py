@@ -104,6 +104,24 @@ def test_suite_makes_the_tables_of_the_paper(
     assert json.loads((again / "suite.json").read_text()) == [results["nyu_d"], results["msvd"]]
 
 
+@pytest.mark.s3
+def test_data_set_and_shards_in_a_bucket(
+    ray_local: None, encoders: list[str], s3_root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = miniature("nyu_d")(tmp_path)
+    bucket = open_storage(s3_root)
+    for file in filter(Path.is_file, tmp_path.rglob("*")):
+        bucket.write(f"nyu/{file.relative_to(tmp_path)}", file.read_bytes())
+    prepare = ["benchmark=nyu_d", f"location={s3_root}/nyu", f"output={s3_root}/benchmarks"]
+    assert prepare_benchmark.main(prepare) == 0
+    depth = next(path for path in encoders if path.endswith("depth"))
+    asked = ["suite=[nyu_d]", f"benchmarks={s3_root}/benchmarks", f"embeddings={s3_root}/kept"]
+    assert evaluate.main([f"checkpoint={depth}", *asked]) == 0
+    printed = capsys.readouterr().out
+    assert f"{len(expected)} items, split" in printed
+    assert "no encoder or no shards of image" in printed
+
+
 def test_item_that_is_missing_brackets_the_scores_and_is_named(
     ray_local: None, encoders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
