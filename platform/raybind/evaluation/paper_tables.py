@@ -114,10 +114,9 @@ def suite_csv(results: Sequence[BenchmarkResult]) -> Iterator[tuple[str, ...]]:
 
 
 def task_name(task: Task) -> str:
-    """`zero_shot_depth`, `text_to_video`, `image+text_to_depth`, `text_to_video_having_audio`."""
-    items = "+".join(task.items)
-    name = f"{'+'.join(task.queries)}_to_{items}" if task.kind == "retrieval" else f"{task.kind}_{items}"
-    having = "+".join(_also_required(task))
+    """`zero_shot_depth`, `text_to_video`, `image_and_text_to_depth`, `text_to_video_having_audio`."""
+    items, queries, having = ("_and_".join(names) for names in (task.items, task.queries, _also_required(task)))
+    name = f"{queries}_to_{items}" if task.kind == "retrieval" else f"{task.kind}_{items}"
     return f"{name}_having_{having}" if having else name
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import pytest
 import torch
@@ -107,7 +108,7 @@ def test_item_that_could_not_be_read_brackets_the_tasks_it_belongs_to(modality: 
 def test_tasks_on_the_same_media_have_names_of_their_own() -> None:
     first, second = result_of(20, 20).benchmark.config.tasks
     assert task_name(first) == "text_to_video"
-    assert task_name(second) == "text_to_video+audio"
+    assert task_name(second) == "text_to_video_and_audio"
     assert task_name(first.model_copy(update={"requires": ("audio",)})) == "text_to_video_having_audio"
 
 
@@ -125,6 +126,7 @@ def test_files_hold_every_score_once() -> None:
     metrics = suite_metrics(results)
     assert metrics["films/text_to_video/recall_at_1"] == 1.0
     assert len(metrics) == 4 * len(scores)
+    assert all(re.fullmatch(r"[\w\-. :/]+", name, re.ASCII) for name in metrics), "what MLflow takes"
     assert '"films"' in suite_json(results)
 
 
